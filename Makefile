@@ -1,0 +1,63 @@
+# make demo    the whole job on the shipped shot: a contact sheet in demo_output/ (no torch needed)
+# make test    the tests
+# make check   format, lint, types, architecture, tests: what a change must pass
+# make bench   speed, as ratios measured in one run (WHAT="blend swap")
+# make clean   forget the environment and every cache
+#
+# Each sets up .venv by itself, pinned by constraints.txt. PYTHON=python3.12 chooses the interpreter.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+WHAT ?= blend swap
+PYTEST_ARGS ?=
+
+# The first interpreter that really runs, is in range and can make environments. Names that only exist are not enough:
+# version managers leave launchers on the path that fail.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	>/dev/null 2>&1 && echo "$$python" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint bench clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: $(VENV)/.base
+	$(BIN)/vfxswap demo --output demo_output
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The tests come last, so that their summary is the last line.
+check: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@set -e; for what in $(WHAT); do $(BIN)/vfxswap bench $$what; done
+
+clean:
+	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/.pip:
+	@[ -n "$(PYTHON)" ] || { echo "vfxswap needs Python 3.11, 3.12 or 3.13; name one with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.base: $(VENV)/.pip pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+# torch first and by its exact version: then nothing that follows can ask for another build of it.
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]' --group dev
+	@touch $@ $(VENV)/.base

@@ -1,0 +1,135 @@
+"""Plate <-> crop: the matrices and the resampling.
+
+A face's `similarity` maps the plate to the unit face frame (face/mesh.py). The model's crop is a square of
+that frame; facesets store a wider one, so that training may move and turn crops without running out of
+pixels. Coordinates: geometry.py.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vfxswap.geometry import Matrix23, Window, compose, invert, scale_of, to_opencv
+from vfxswap.pixels import F32
+
+TEMPLATE = "rigid33/1"
+"""Name of the alignment: weighted similarity of the 33 rigid mesh points, this frame."""
+
+FRAME_CENTRE = (0.5, 0.53)
+FRAME_SIZE = 1.2
+"""The model's crop in the unit face frame: its centre and the length of its side."""
+
+FACESET_MARGIN = 1.25
+"""A faceset's crop is this much wider than the model's."""
+
+_CUBIC_UPSCALE = 4
+
+
+def crop_matrix(similarity: Matrix23, *, size: int, margin: float = 1.0) -> Matrix23:
+    """Plate -> crop of `size` pixels, from a face's plate -> unit frame matrix.
+
+    Args:
+        similarity: (2, 3) plate -> unit face frame.
+        size: side of the crop in pixels.
+        margin: 1 for the model's crop, FACESET_MARGIN for a faceset's.
+    """
+    scale = size / (FRAME_SIZE * margin)
+    place = np.array(
+        [
+            [scale, 0.0, size / 2 - scale * FRAME_CENTRE[0]],
+            [0.0, scale, size / 2 - scale * FRAME_CENTRE[1]],
+        ]
+    )
+    return compose(place, similarity)
+
+
+def crop_window(matrix: Matrix23, *, size: int) -> Window:
+    """The smallest window of the plate that holds the crop, with a pixel to spare for interpolation."""
+    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64)
+    back = invert(matrix)
+    return Window.around(corners @ back[:, :2].T + back[:, 2], margin=2.0)
+
+
+def take(image: F32, *, window: Window, matrix: Matrix23, size: int) -> F32:
+    """Resample a crop out of the plate.
+
+    Args:
+        image: (H, W[, C]) float32, the plate's pixels in `window` (plate coordinates).
+        window: where `image` lies.
+        matrix: plate -> crop.
+        size: side of the crop.
+
+    Returns:
+        (size, size[, C]) float32. Area prefilter when minifying, bilinear otherwise; beyond the image its
+        border repeats.
+    """
+    here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
+    factor = int(1.0 / max(scale_of(here), 1e-6))
+    if factor >= 2:
+        height, width = image.shape[0] // factor, image.shape[1] // factor
+        image = np.asarray(
+            cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
+        )
+        here = compose(here, np.array([[factor, 0.0, 0.0], [0.0, factor, 0.0]], np.float64))
+    out = cv2.warpAffine(
+        np.ascontiguousarray(image, np.float32),
+        to_opencv(here),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(out, np.float32)
+
+
+def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
+    """Resample a crop onto the plate's raster.
+
+    Enlarging goes through a cubic resize by four, whose phases are fixed, then bilinear: OpenCV's cubic warp
+    rounds positions to 1/32 pixel, which would jitter. Shrinking goes through an area filter.
+
+    Args:
+        crop: (S, S[, C]) float32.
+        matrix: plate -> crop.
+        window: the plate rectangle to fill.
+
+    Returns:
+        (window.height, window.width[, C]) float32; outside the crop its border repeats.
+    """
+    here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
+    size = crop.shape[0]
+    scale = scale_of(here)
+    if scale < 1.0:
+        side = size * _CUBIC_UPSCALE
+        source = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
+    else:
+        side = max(1, int(size / scale))
+        source = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    grow = side / size
+    here = compose(np.array([[grow, 0.0, 0.0], [0.0, grow, 0.0]]), here)
+    out = cv2.warpAffine(
+        source,
+        to_opencv(here),
+        (window.width, window.height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(out, np.float32)
+
+
+def frame_weight(*, size: int, rim: float = 0.06) -> F32:
+    """(size, size) float32: 1 inside the crop, falling to 0 at its border over `rim` of its side."""
+    distance = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (rim * size)
+    ramp = np.clip(distance, 0.0, 1.0)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return np.asarray(np.minimum(ramp[:, None], ramp[None, :]), np.float32)
+
+
+def stmap(*, matrix: Matrix23, window: Window, size: int) -> F32:
+    """(H, W, 2) float32 STMap over `window`: plate raster -> crop position, Nuke's convention (0..1, y up)."""
+    x = np.arange(window.x, window.x1) + 0.5
+    y = np.arange(window.y, window.y1) + 0.5
+    grid_x, grid_y = np.meshgrid(x, y)
+    u = matrix[0, 0] * grid_x + matrix[0, 1] * grid_y + matrix[0, 2]
+    v = matrix[1, 0] * grid_x + matrix[1, 1] * grid_y + matrix[1, 2]
+    return np.stack([u / size, 1.0 - v / size], axis=-1).astype(np.float32)

@@ -1,0 +1,222 @@
+"""`vfxswap consent`: make keys, write, sign, check, read and withdraw consents."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, get_args
+
+import typer
+
+from vfxswap import trust
+from vfxswap.cli.common import Debug, Keyring
+from vfxswap.errors import ConsentError, UsageError
+from vfxswap.trust import KeyRole, Role, Use
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, sign, check and withdraw consents.")
+
+_Word = TypeVar("_Word")
+_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
+
+Passphrase = Annotated[
+    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="File with the passphrase; asked for without.")
+]
+Key = Annotated[Path, typer.Option(metavar="FILE", help="Private key, KID.key.pem.")]
+Start = Annotated[
+    datetime | None, typer.Option("--from", formats=_DATES, metavar="DATE", help="First day, UTC; now without.")
+]
+Performers = Annotated[list[str], typer.Option("--performer", metavar="GLOB", help="Performer ids it may sign for.")]
+Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write here and leave the input as it is.")]
+
+
+@app.command()
+def keygen(
+    folder: Annotated[Path, typer.Argument(help="Where both files go; hand out only KID.pub.json.")],
+    kid: Annotated[str, typer.Option(metavar="KID", help="Name of the key.")],
+    role: Annotated[KeyRole, typer.Option(help="What its signatures count as.")],
+    performer: Performers,
+    passphrase_file: Passphrase = None,
+    start: Start = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=_DATES, metavar="DATE", help="First day after the end; five years without."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Make a key pair: KID.pub.json for the key ring, KID.key.pem for its owner alone."""
+    pair = trust.keygen(
+        folder,
+        kid=kid,
+        role=role,
+        performers=performer,
+        passphrase=_passphrase(passphrase_file, confirm=True),
+        not_before=_utc(start),
+        not_after=_utc(until),
+    )
+    typer.echo(f"{pair.public}\n{pair.private}")
+
+
+@app.command()
+def new(
+    performer: Annotated[str, typer.Option(metavar="ID", help="Who consents.")],
+    role: Annotated[
+        list[str],
+        typer.Option(metavar="likeness|double", help="likeness: the face may appear; double: it may be replaced."),
+    ],
+    use: Annotated[list[str], typer.Option(metavar="train|swap|publish", help="What may be done; give it repeatedly.")],
+    purpose: Annotated[str, typer.Option(help="The specific use, in plain words.")],
+    scope: Annotated[list[str], typer.Option(metavar="GLOB", help="Shots: PROJECT/SEQUENCE/SHOT with * and ?.")],
+    until: Annotated[datetime, typer.Option(formats=_DATES, metavar="DATE", help="First day after the end, UTC.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The unsigned record.")],
+    start: Start = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Shots that are not covered.")] = None,
+    territory: Annotated[
+        list[str] | None, typer.Option(help="Where the result may be shown; everywhere without.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="SHA256|any", help="Models that may swap; none may without.")
+    ] = None,
+    grantor: Annotated[Literal["self", "estate", "guardian"], typer.Option(help="Who grants it.")] = "self",
+    delete_model_by: Annotated[
+        datetime | None, typer.Option(formats=_DATES, metavar="DATE", help="When the model must be gone.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write an unsigned consent record for people to read and then to sign."""
+    record = trust.new_consent(
+        performer=performer,
+        roles=_chosen(role, get_args(Role), "--role"),
+        uses=_chosen(use, get_args(Use), "--use"),
+        purpose=purpose,
+        scope=scope,
+        not_before=_utc(start) or datetime.now(UTC),
+        not_after=until.replace(tzinfo=UTC),
+        scope_exclude=exclude or (),
+        territories=territory or ("*",),
+        models=_models(model or []),
+        grantor=grantor,
+        delete_model_by=_utc(delete_model_by),
+    )
+    if output.exists():
+        raise UsageError("there is a file of this name already", path=output, hint="choose another --output")
+    trust.write_record(output, record)
+    typer.echo(f"{output}: unsigned; the performer and production sign it with vfxswap consent sign")
+
+
+@app.command()
+def sign(
+    record: Annotated[Path, typer.Argument(help="The record, unsigned or signed by others.")],
+    key: Key,
+    passphrase_file: Passphrase = None,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Add one signature to a consent record."""
+    signed = trust.sign(record, key_file=key, passphrase=_passphrase(passphrase_file), output=output)
+    kids = ", ".join(signature.kid for signature in signed.signatures)
+    typer.echo(f"{signed.path}: signed by {kids}")
+
+
+@app.command()
+def verify(
+    consents: Annotated[list[Path], typer.Argument(help="Signed consents.")],
+    keyring: Keyring = None,
+    debug: Debug = False,
+) -> None:
+    """Check signatures, dates and revocation; exit code 77 if a consent would be refused."""
+    ring = trust.KeyRing.load(keyring)
+    refused = []
+    for path in consents:
+        report = trust.verify(path, ring)
+        typer.echo(f"{path}: {'valid' if report.ok else 'refused'}")
+        for signature in report.signatures:
+            role = signature.role or "unknown key"
+            typer.echo(f"  signature {signature.kid} ({role}): {signature.problem or 'valid'}")
+        for problem in report.problems:
+            typer.echo(f"  {problem}")
+        if not report.ok:
+            refused.append(path)
+    if refused:
+        raise ConsentError(
+            f"{len(refused)} of {len(consents)} consents would be refused: {', '.join(map(str, refused))}",
+            hint="the reasons are listed above",
+        )
+
+
+@app.command()
+def show(
+    consent: Annotated[Path, typer.Argument(help="A record, signed or not.")],
+    debug: Debug = False,
+) -> None:
+    """Print a consent in plain words. Nothing is verified."""
+    facts = trust.show(consent)
+    width = max(map(len, facts))
+    for label, text in facts.items():
+        first, *others = text.split("\n")
+        typer.echo(f"{label:<{width}}  {first}")
+        for line in others:
+            typer.echo(f"{'':<{width}}  {line}")
+
+
+@app.command()
+def revoke(
+    key: Key,
+    consents: Annotated[list[Path] | None, typer.Argument(help="Consents to withdraw; none renews the list.")] = None,
+    consent_id: Annotated[
+        list[str] | None, typer.Option("--id", metavar="URN", help="By id, for a consent whose file is lost.")
+    ] = None,
+    passphrase_file: Passphrase = None,
+    keyring: Keyring = None,
+    reason: Annotated[str, typer.Option(help="Kept in the list, which every worker can read.")] = "",
+    days: Annotated[int, typer.Option(min=1, help="The list is good for this long.")] = 7,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Withdraw consents and sign the key ring's revocation list anew."""
+    listed = trust.revoke(
+        consents or (),
+        consent_ids=consent_id or (),
+        ring=trust.KeyRing.load(keyring),
+        key_file=key,
+        passphrase=_passphrase(passphrase_file),
+        reason=reason,
+        valid_for=timedelta(days=days),
+        output=output,
+    )
+    typer.echo(f"{len(listed.revoked)} consents are withdrawn; the list is good until {listed.next_update:%Y-%m-%d}")
+
+
+def _chosen(given: list[str], allowed: tuple[_Word, ...], option: str) -> list[_Word]:
+    """The given words as words of `allowed` (typer has no lists of choices); raises UsageError."""
+    for word in given:
+        if word not in allowed:
+            raise UsageError(f"{option} is {word!r}", hint=f"allowed is {', '.join(map(str, allowed))}")
+    return [known for word in given for known in allowed if known == word]
+
+
+def _models(given: list[str]) -> list[str] | Literal["any"] | None:
+    if "any" in given:
+        if len(given) > 1:
+            raise UsageError("--model any together with other models", hint="give either")
+        return "any"
+    return given or None
+
+
+def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
+    """The passphrase from a file's first line, or typed on a terminal. Never from the command line or environment."""
+    if file is None:
+        if not sys.stdin.isatty():
+            raise UsageError("a passphrase is needed", hint="give --passphrase-file FILE")
+        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "cannot read the passphrase", path=file, hint="give --passphrase-file a text file that you may read"
+        ) from error
+    return lines[0] if lines else ""
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=UTC)

@@ -1,0 +1,35 @@
+"""Options that mirror the job description. Limits, choices and help come from `vfxswap.job` alone.
+
+Give a knob its default from `DEFAULTS`: `mix: Mix = DEFAULTS.mix`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from vfxswap import job
+from vfxswap.job import SwapJob, SwapParameters, knobs
+
+DEFAULTS = SwapParameters()
+
+
+def _knob(name: str) -> Any:
+    knob = next(knob for knob in knobs() if knob.name == name)
+    unit = f" In {knob.unit}." if knob.unit else ""
+    return typer.Option(min=knob.low, max=knob.high, help=knob.help + unit)
+
+
+def _field(name: str) -> Any:
+    return typer.Option(help=SwapJob.model_fields[name].description)
+
+
+Mix = Annotated[float, _knob("mix")]
+Relight = Annotated[float, _knob("relight")]
+EdgeErode = Annotated[float, _knob("edge_erode")]
+EdgeFeather = Annotated[float, _knob("edge_feather")]
+Highlights = Annotated[float, _knob("highlights")]
+SkinTone = Annotated[job.SkinTone, _knob("skin_tone")]
+Layers = Annotated[job.Layers, _field("layers")]
+Device = Annotated[job.Device, _field("device")]

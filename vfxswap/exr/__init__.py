@@ -1,0 +1,42 @@
+"""EXR in and out, bit for bit. The only package that imports OpenImageIO.
+
+Pixels stay half where the file is half. Everything that the caller did not change (parts, channels, views,
+attributes, windows, NaN payloads, -0.0) is written back unchanged, and the same frame gives the same bytes in
+every run. What cannot be kept is refused by name or reported.
+
+Windows here are in FILE coordinates, where the display window may start anywhere; `Frame.origin_window` is the
+data window in plate coordinates (geometry.py).
+"""
+
+from __future__ import annotations
+
+from vfxswap.exr.reading import probe, read, read_channels
+from vfxswap.exr.values import Channel, Frame, FrameInfo, PartInfo
+from vfxswap.exr.writing import (
+    HALF_MAX,
+    Attribute,
+    WriteReport,
+    to_half,
+    write_channels,
+    write_comp,
+    write_ingredients,
+    write_patch,
+)
+
+__all__ = [
+    "HALF_MAX",
+    "Attribute",
+    "Channel",
+    "Frame",
+    "FrameInfo",
+    "PartInfo",
+    "WriteReport",
+    "probe",
+    "read",
+    "read_channels",
+    "to_half",
+    "write_channels",
+    "write_comp",
+    "write_ingredients",
+    "write_patch",
+]

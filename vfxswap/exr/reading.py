@@ -1,0 +1,176 @@
+"""Reading EXR files. ImageInput only: ImageBuf returns rubbish for truncated files and crashes on deep ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio  # noqa: N813
+
+from vfxswap.errors import FrameError, PlateError
+from vfxswap.exr.select import select
+from vfxswap.exr.values import DTYPES, Channel, Frame, FrameInfo, PartInfo
+from vfxswap.geometry import Window
+from vfxswap.pixels import AnyArray
+
+_MAGIC = b"\x76\x2f\x31\x01"
+OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint": oiio.UINT32}
+"""OpenImageIO's type of each channel format."""
+_LOSSY = ("b44", "dwa", "lj2k")
+
+
+def probe(path: str | os.PathLike[str], *, frame: int | None = None) -> FrameInfo:
+    """The headers of every part of `path`. Deep and mixed parts are described, not refused.
+
+    Raises:
+        FrameError: missing, empty or corrupt. PlateError: not an EXR, or luma/chroma-subsampled.
+    """
+    source = Path(path)
+    reader = open_reader(source, frame)
+    try:
+        return FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader)))
+    finally:
+        reader.close()
+
+
+def read(
+    path: str | os.PathLike[str], *, part: str | None = None, view: str | None = None, frame: int | None = None
+) -> Frame:
+    """Read every part of `path` and select the picture to work on.
+
+    Args:
+        part: name of a part (with or without its view suffix) or of a layer; None takes the main picture.
+        view: name of a view; None takes the hero view (the first of `multiView`, else "left" or "main").
+        frame: frame number, for messages only.
+
+    Raises:
+        FrameError: missing, empty, truncated or corrupt. PlateError: deep, subsampled, uint mixed with float
+            in the selected part, no RGB, unknown part or view, not an EXR.
+    """
+    source = Path(path)
+    reader = open_reader(source, frame)
+    try:
+        specs = _specs(reader)
+        info = FrameInfo(source, tuple(_part_info(spec) for spec in specs))
+        if info.deep:
+            raise PlateError(
+                "deep EXR is not supported", path=source, frame=frame, hint="flatten it first (DeepToImage in Nuke)"
+            )
+        choice = select(info, part=part, view=view, frame=frame)
+        pixels = tuple(_read_part(reader, i, info, frame) for i in range(len(specs)))
+    finally:
+        reader.close()
+    return Frame(
+        path=source,
+        info=info,
+        pixels=pixels,
+        selected=choice.part,
+        rgb_index=choice.rgb,
+        alpha_index=choice.alpha,
+        view=choice.view,
+        layer=choice.layer,
+        specs=specs,
+    )
+
+
+def read_channels(path: str | os.PathLike[str]) -> tuple[dict[str, AnyArray], dict[str, Any]]:
+    """Every channel of the first part as (H, W) arrays in its own type, and the attributes.
+
+    Raises: as `read`, for any kind that cannot be read exactly.
+    """
+    source = Path(path)
+    reader = open_reader(source, None)
+    try:
+        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader)[:1]))
+        head = info.parts[0]
+        buffer = None if head.deep else _read_part(reader, 0, info, None)
+    finally:
+        reader.close()
+    if buffer is None:
+        raise PlateError("deep or mixed uint channels are not supported", path=source)
+    channels = {
+        channel.name: np.ascontiguousarray(buffer[..., i]).astype(DTYPES[channel.format], copy=False)
+        for i, channel in enumerate(head.channels)
+    }
+    return channels, dict(head.attributes)
+
+
+def open_reader(path: Path, frame: int | None) -> Any:
+    """An ImageInput on `path` after the checks that need no decoder."""
+    try:
+        with open(path, "rb") as handle:
+            magic = handle.read(4)
+    except FileNotFoundError as error:
+        raise FrameError("file not found", path=path, frame=frame, hint="check the plate path and range") from error
+    except IsADirectoryError as error:
+        raise PlateError("a folder, not an EXR file", path=path, frame=frame) from error
+    except OSError as error:
+        raise FrameError(f"cannot read: {error.strerror or error}", path=path, frame=frame) from error
+    if not magic:
+        raise FrameError("the file is empty (0 bytes)", path=path, frame=frame, hint="render or copy it again")
+    if magic != _MAGIC[: len(magic)]:
+        raise PlateError("not an EXR file", path=path, frame=frame, hint="convert the plate to OpenEXR")
+    reader = oiio.ImageInput.open(str(path))
+    if reader is None or reader.format_name() != "openexr":
+        text = error_text(None)
+        if "ubsampl" in text:
+            raise PlateError(
+                "luma/chroma or subsampled EXR is not supported", path=path, frame=frame, hint="convert it to RGB"
+            )
+        raise FrameError(f"corrupt EXR: {text}", path=path, frame=frame, hint="render or copy it again")
+    return reader
+
+
+def error_text(source: Any) -> str:
+    """The pending OpenImageIO message; corrupt files can put bytes into it that are not UTF-8."""
+    try:
+        text = oiio.geterror() if source is None else source.geterror()
+    except UnicodeDecodeError:
+        text = ""
+    return " ".join(str(text).split())[:300] or "no reason given"
+
+
+def _specs(reader: Any) -> tuple[Any, ...]:
+    specs: list[Any] = []
+    while reader.seek_subimage(len(specs), 0):
+        specs.append(oiio.ImageSpec(reader.spec()))
+    error_text(reader)  # seeking past the end leaves a message behind
+    return tuple(specs)
+
+
+def _part_info(spec: Any) -> PartInfo:
+    attributes = {item.name: item.value for item in spec.extra_attribs}
+    formats = [str(item) for item in spec.channelformats] or [str(spec.format)] * spec.nchannels
+    compression = str(attributes.get("compression", "none"))
+    return PartInfo(
+        name=str(attributes.get("oiio:subimagename") or attributes.get("name") or ""),
+        view=str(attributes.get("view", "")),
+        channels=tuple(
+            Channel(str(name), "uint" if kind == "uint32" else kind)
+            for name, kind in zip(spec.channelnames, formats, strict=True)
+        ),
+        data_window=Window(spec.x, spec.y, spec.width, spec.height),
+        display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        compression=compression,
+        lossy=compression.startswith(_LOSSY),
+        deep=bool(spec.deep),
+        tiled=spec.tile_width > 0,
+        mipmapped=int(attributes.get("openexr:levelmode", 0) or 0) > 0,
+        pixel_aspect=float(attributes.get("PixelAspectRatio", 1.0)),
+        attributes=attributes,
+    )
+
+
+def _read_part(reader: Any, index: int, info: FrameInfo, frame: int | None) -> AnyArray | None:
+    part = info.parts[index]
+    if part.mixed_uint:
+        return None
+    kind = OIIO_TYPES[part.format]
+    pixels = reader.read_image(index, 0, 0, len(part.channels), kind)
+    if pixels is None:
+        text = error_text(reader)
+        raise FrameError(f"corrupt or truncated EXR: {text}", path=info.path, frame=frame, hint="render it again")
+    shape = (part.data_window.height, part.data_window.width, len(part.channels))
+    return np.asarray(pixels, DTYPES[part.format]).reshape(shape)

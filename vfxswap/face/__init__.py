@@ -1,0 +1,20 @@
+"""Faces in the plate: finding, following and describing them.
+
+The registries below are the plug-in point: name -> factory taking `device` and `threads`. A new network is one file
+and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vfxswap.face.detect import YuNet
+from vfxswap.face.identity import Embedder as DlibEmbedder
+from vfxswap.face.landmarks import Mesh478
+from vfxswap.face.person import PersonMatte
+from vfxswap.face.protocols import Detector, Embedder, Landmarker, Parser
+
+DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet}
+LANDMARKERS: dict[str, Callable[..., Landmarker]] = {"mesh478": Mesh478}
+EMBEDDERS: dict[str, Callable[..., Embedder]] = {"dlib": DlibEmbedder}
+PARSERS: dict[str, Callable[..., Parser]] = {"selfie": PersonMatte}

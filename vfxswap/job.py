@@ -1,0 +1,304 @@
+"""SwapJob: the one description of a shot's work. The command line, the hosts and the farm all speak it.
+
+A job file is JSON with the schema `vfxswap.job/1`. Relative paths in a job FILE are relative to that file's
+folder; in a `SwapJob` object they are relative to the current folder, as everywhere. `save` writes absolute ones.
+Knob metadata (default, limits, unit, help) lives with the fields of `SwapParameters` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from vfxswap import atomic
+from vfxswap.errors import JobError
+
+SCHEMA: Final = "vfxswap.job/1"
+
+Layers = Literal["comp", "ingredients", "patch"]
+Device = Literal["auto", "cpu", "cuda"]
+SkinTone = Literal["plate", "likeness"]
+
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+"""Lower-case hex, or empty where it is not known yet."""
+
+_SHOT = r"^([A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){2})?$"
+_URI = "ocio://"
+
+
+_LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+
+_EXPECTED = {
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "path_type": "a path",
+    "tuple_type": "a list",
+    "model_type": "an object",
+    "string_too_short": "some text",
+}
+"""pydantic's names of what was wrong -> what an artist should write instead."""
+
+_PATTERN_HINTS = {
+    "shot": "write it as PROJECT/SEQUENCE/SHOT of letters, digits, '_' and '-'",
+    "model_sha256": "64 lower-case hexadecimal digits are expected",
+}
+
+
+def _knob(default: Any, text: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
+    """A field of SwapParameters with the metadata that `knobs` reads back."""
+    return Field(default=default, ge=low, le=high, description=text, json_schema_extra={"unit": unit})
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class SwapParameters(_Record):
+    """What an artist dials. Every field is a knob."""
+
+    mix: float = _knob(1.0, "How much of the swapped face is shown; 0 gives the plate back.", low=0, high=1)
+    relight: float = _knob(1.0, "How strongly the face takes the light of its surroundings.", low=0, high=1)
+    edge_erode: float = _knob(
+        0.0, "Pull the matte's edge inwards; negative values push it outwards.", unit="% of face size", low=-10, high=10
+    )
+    edge_feather: float = _knob(3.0, "Width of the matte's soft edge.", unit="% of face size", low=0, high=20)
+    highlights: float = _knob(
+        1.0, "How much of the plate's values above the model's range returns to the face.", low=0, high=1
+    )
+    skin_tone: SkinTone = _knob("plate", "Whose skin tone the result has: the plate's or the likeness's.")
+
+
+class SwapJob(_Record):
+    """One shot's swap, complete: any worker that reads it renders the same pixels."""
+
+    schema_version: Literal["vfxswap.job/1"] = Field(
+        default=SCHEMA, alias="schema", description="Name and version of this format."
+    )
+    host: str = Field(default="cli", description="The program that wrote the job: cli, nuke, resolve ...")
+    host_version: str = Field(default="", description="That program's version.")
+    shot: str = Field(
+        default="", pattern=_SHOT, description="PROJECT/SEQUENCE/SHOT; empty: local/local/<the plate's folder>."
+    )
+    plate: str = Field(min_length=1, description="The plate: pattern, folder or one file.")
+    frames: str = Field(default="", description="Frame range of the job, such as 1001-1048; empty: all there are.")
+    view: str = Field(default="", description="View of a stereo plate, or `all`; empty: the first.")
+    part: str = Field(default="", description="Part of a multi-part EXR by name; empty: the first that holds RGB.")
+    face: str = Field(default="0", description="The face: INDEX by prominence, NAME in the track, or X,Y in the plate.")
+    color_config: str = Field(default="", description="OCIO config: a path or ocio:// URI; empty: $OCIO or built in.")
+    color_config_hash: str = Field(default="", description="Cache id of that config, to notice another one.")
+    color_space: str = Field(default="", description="The plate's color space; empty: from file, rules, scene_linear.")
+    model: Path = Field(description="The .vfxmodel.")
+    model_sha256: Sha256 = Field(default="", description="sha256 of the model file, to notice another one.")
+    consents: tuple[Path, ...] = Field(default=(), description="Signed consent records of likeness and double.")
+    keyring: Path | None = Field(default=None, description="Folder of trusted keys and revocation lists.")
+    track: Path | None = Field(default=None, description="A .vfxtrack; without it the job tracks by itself.")
+    measurements: Path | None = Field(default=None, description="A .vfxshot; without it the job measures by itself.")
+    matte: str = Field(default="", description="Artist matte sequence that limits the face; empty: none.")
+    output: str = Field(min_length=1, description="Where the frames go, such as out/shot.%04d.exr.")
+    layers: Layers = Field(default="comp", description="What is written: the comp, all ingredients, or the face alone.")
+    device: Device = Field(default="auto", description="Where networks run.")
+    overwrite: bool = Field(default=False, description="Render frames again that are there and up to date.")
+    parameters: SwapParameters = Field(default=SwapParameters(), description="The artist's knobs.")
+
+    @classmethod
+    def make(cls, **fields: Any) -> Self:
+        """A validated job from keyword arguments.
+
+        Raises:
+            JobError: names the field, what was got and what is allowed.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            _refuse(error, None)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and validate a job file; relative paths in it are anchored at its folder.
+
+        Raises:
+            JobError: unreadable, not JSON, another schema, or a field that does not validate.
+        """
+        text = _read(path)
+        _check_schema(text, path)
+        try:
+            job = cls.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            _refuse(error, path)
+        return job._anchored(path.absolute().parent)
+
+    def save(self, path: Path) -> None:
+        """Write the job file atomically, with absolute paths.
+
+        Raises:
+            OutputError: no permission. ResourceError: the disk is full.
+        """
+        atomic.write_text(path, self._anchored(Path.cwd()).to_json())
+
+    def to_json(self) -> str:
+        """The job as the JSON text of a job file."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    def replace(self, **changes: Any) -> Self:
+        """A validated copy with some fields changed; raises JobError."""
+        return self.make(**{**self.model_dump(), **changes})
+
+    @property
+    def plate_folder(self) -> str:
+        """Name of the folder that holds the plate; a job without a shot is `local/local/<this>`."""
+        path = Path(self.plate).absolute()
+        return (path if path.is_dir() else path.parent).name
+
+    def _anchored(self, folder: Path) -> Self:
+        """The same job with every relative path made absolute below `folder`."""
+
+        def anchor(value: Path) -> Path:
+            # normpath would resolve `a/../b` wrongly through symbolic links, so dots stay as written.
+            return folder / value
+
+        changes: dict[str, Any] = {
+            "plate": str(anchor(Path(self.plate))),
+            "output": str(anchor(Path(self.output))),
+            "model": anchor(self.model),
+            "consents": tuple(anchor(consent) for consent in self.consents),
+        }
+        for name in ("keyring", "track", "measurements"):
+            value = getattr(self, name)
+            changes[name] = None if value is None else anchor(value)
+        if self.matte:
+            changes["matte"] = str(anchor(Path(self.matte)))
+        if self.color_config and not self.color_config.startswith(_URI):
+            changes["color_config"] = str(anchor(Path(self.color_config)))
+        return self.model_copy(update=changes)
+
+
+def schema_json() -> str:
+    """The JSON Schema of a job file, which the hosts' bridge is held against."""
+    return json.dumps(SwapJob.model_json_schema(by_alias=True), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One dial as the command line, Nuke and the documentation show it.
+
+    Attributes:
+        low: least value of a number, None for a choice.
+        high: greatest value of a number, None for a choice.
+        choices: the allowed words of a choice, empty for a number.
+    """
+
+    name: str
+    default: float | str
+    low: float | None
+    high: float | None
+    unit: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+def knobs() -> list[Knob]:
+    """Every knob in the order of `SwapParameters`, read from its fields."""
+    result = []
+    for name, field in SwapParameters.model_fields.items():
+        extra = field.json_schema_extra
+        result.append(
+            Knob(
+                name=name,
+                default=field.default,
+                low=_limit(field.metadata, "ge"),
+                high=_limit(field.metadata, "le"),
+                unit=str(extra["unit"]) if isinstance(extra, dict) else "",
+                help=field.description or "",
+                choices=tuple(str(choice) for choice in get_args(field.annotation)),
+            )
+        )
+    return result
+
+
+def _limit(metadata: Sequence[object], kind: str) -> float | None:
+    return next((float(getattr(rule, kind)) for rule in metadata if hasattr(rule, kind)), None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise JobError("no such job file", path=path, hint="write one with --save-job") from error
+    except UnicodeDecodeError as error:
+        raise JobError("the job file is not UTF-8 text", path=path) from error
+    except OSError as error:
+        raise JobError(f"cannot read the job file: {error.strerror}", path=path) from error
+
+
+def _check_schema(text: str, path: Path) -> None:
+    """Refuse by name what is not a job file or is a newer one, before any field is looked at."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise JobError(f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}", path=path) from error
+    except RecursionError as error:
+        raise JobError("not a job file: nested too deeply", path=path) from error
+    if not isinstance(data, dict):
+        raise JobError(f"not a job file: a JSON object is expected, got {type(data).__name__}", path=path)
+    schema = data.get("schema")
+    if schema is None:
+        raise JobError("not a job file: 'schema' is missing", path=path, hint=f'add "schema": "{SCHEMA}"')
+    if schema != SCHEMA:
+        kind = SCHEMA.rsplit("/", 1)[0]
+        known = isinstance(schema, str) and schema.startswith(kind + "/")
+        hint = "update vfxswap, or save the job again with this version" if known else f"a job file says {SCHEMA}"
+        raise JobError(f"schema is {schema!r}, this version reads {SCHEMA!r}", path=path, hint=hint)
+
+
+def _refuse(error: ValidationError, path: Path | None) -> NoReturn:
+    """Turn pydantic's report into one line: the first problem, and how many more there are."""
+    problems = error.errors(include_url=False, include_context=True)
+    message, hint = _explain(problems[0])
+    if len(problems) > 1:
+        message += f" (and {len(problems) - 1} more)"
+    raise JobError(message, hint=hint, path=path) from error
+
+
+def _explain(problem: ErrorDetails) -> tuple[str, str]:
+    """(message, hint) of one pydantic problem."""
+    field = ".".join(str(step) for step in problem["loc"])
+    kind, context = problem["type"], problem.get("ctx", {})
+    got = f"{field} is {_short(problem['input'])}"
+    if kind == "extra_forbidden":
+        return f"unknown key {field!r}", _nearest(problem["loc"])
+    if kind == "missing":
+        return f"{field!r} is missing", ""
+    if kind == "literal_error":
+        return f"{got}, allowed is {context['expected']}", ""
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"{got}, allowed is {words} {context[key]:g}", ""
+    if kind == "string_pattern_mismatch":
+        return f"{got}, which does not match", _PATTERN_HINTS.get(field, f"the pattern is {context['pattern']}")
+    if kind in _EXPECTED:
+        return f"{got}, {_EXPECTED[kind]} is expected", ""
+    return f"{got}: {problem['msg'][0].lower()}{problem['msg'][1:]}", ""
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """A hint that names the key closest to an unknown one, among the keys of the record it is in."""
+    record = SwapParameters if location[0] == "parameters" else SwapJob
+    names = [field.alias or name for name, field in record.model_fields.items()]
+    match = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    return f"did you mean {match[0]!r}?" if match else "allowed are " + ", ".join(names)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

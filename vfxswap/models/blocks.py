@@ -1,0 +1,57 @@
+"""Convolution blocks shared by the networks. Only operators that export to ONNX and TorchScript."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SLOPE = 0.1
+
+
+class Down(nn.Module):
+    """Halve the raster: 3x3 convolution of stride 2, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
+        return functional.leaky_relu(self.conv(x), SLOPE)
+
+
+class Up(nn.Module):
+    """Double the raster by sub-pixel convolution (Shi et al., CVPR 2016), initialised without checkerboard.
+
+    The four sub-pixels of each output channel start equal (ICNR, Aitken et al. 2017).
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs * 4, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+        with torch.no_grad():
+            weight = self.conv.weight[::4].clone()
+            self.conv.weight.copy_(weight.repeat_interleave(4, dim=0))
+            self.conv.bias.zero_() if self.conv.bias is not None else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
+        return self.shuffle(functional.leaky_relu(self.conv(x), SLOPE))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a skip; the second starts small so that the block starts near identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> same shape."""
+        y = self.second(functional.leaky_relu(self.first(x), SLOPE))
+        return functional.leaky_relu(x + y, SLOPE)

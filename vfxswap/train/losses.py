@@ -1,0 +1,104 @@
+"""What a painted face is judged by, apart from the discriminator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SSIM_C1 = 0.01**2
+_SSIM_C2 = 0.03**2
+_EPS = 1e-6
+
+
+def _blur(x: Tensor, kernel: Tensor) -> Tensor:
+    channels = x.shape[1]
+    size = kernel.numel()
+    row = kernel.view(1, 1, 1, size).expand(channels, 1, 1, size)
+    column = kernel.view(1, 1, size, 1).expand(channels, 1, size, 1)
+    x = functional.pad(x, (size // 2,) * 4, mode="reflect")
+    return functional.conv2d(functional.conv2d(x, row, groups=channels), column, groups=channels)
+
+
+def gaussian(sigma: float, *, device: torch.device | str = "cpu") -> Tensor:
+    """A normalised 1-D Gaussian of 2 * ceil(3 sigma) + 1 taps."""
+    radius = int(-(-3 * sigma // 1))
+    x = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    return kernel / kernel.sum()
+
+
+def _terms(x: Tensor, y: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """(luminance x contrast x structure, contrast x structure) maps of SSIM."""
+    both = _blur(torch.cat([x, y, x * x, y * y, x * y], dim=1), kernel)
+    mean_x, mean_y, xx, yy, xy = both.chunk(5, dim=1)
+    structure = (2 * (xy - mean_x * mean_y) + _SSIM_C2) / (xx - mean_x**2 + yy - mean_y**2 + _SSIM_C2)
+    light = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x**2 + mean_y**2 + _SSIM_C1)
+    return light * structure, structure
+
+
+def weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Mean of (N, C, H, W) `x` under (N, 1, H, W) `weight`, over everything."""
+    return (x * weight).sum() / (weight.sum() * x.shape[1] + _EPS)
+
+
+def ms_ssim(x: Tensor, y: Tensor, weight: Tensor, *, scales: int = 4) -> Tensor:
+    """Multi-scale SSIM under a weight map, 1 = equal.
+
+    Source: Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment",
+    Asilomar 2003: structure at every scale, luminance at the coarsest, published exponents (renormalised
+    to the number of scales used). The raster is really halved between scales.
+
+    Args:
+        x, y: (N, 3, H, W) in [0, 1].
+        weight: (N, 1, H, W), at least 0.
+    """
+    exponents = torch.tensor([0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:scales], device=x.device)
+    exponents = exponents / exponents.sum()
+    kernel = gaussian(1.5, device=x.device)
+    score = torch.ones((), device=x.device)
+    for scale in range(scales):
+        full, structure = _terms(x, y, kernel)
+        term = weighted_mean(full if scale == scales - 1 else structure, weight)
+        score = score * term.clamp_min(_EPS) ** exponents[scale]
+        if scale < scales - 1:
+            x, y, weight = (functional.avg_pool2d(v, 2) for v in (x, y, weight))
+    return score
+
+
+def reconstruction(painted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """MS-SSIM + L1 under `weight`: how far a painted face is from the performer's own."""
+    scales = 4 if painted.shape[-1] >= 96 else 3
+    similarity = 1 - ms_ssim(painted, target, weight.clamp(max=1.0), scales=scales)
+    return similarity + 3.0 * weighted_mean((painted - target).abs(), weight)
+
+
+def mask_loss(painted: Tensor, target: Tensor) -> Tensor:
+    """L1 of the mask, which keeps soft edges soft."""
+    return (painted - target).abs().mean()
+
+
+def judged_real(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
+    """Hinge loss of logits that should be positive, coarse and fine."""
+    return functional.relu(1 - logits[0]).mean() + _inside(functional.relu(1 - logits[1]), weight)
+
+
+def judged_painted(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
+    """Hinge loss of logits that should be negative, coarse and fine."""
+    return functional.relu(1 + logits[0]).mean() + _inside(functional.relu(1 + logits[1]), weight)
+
+
+def persuading(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
+    """What the painter minimises: the discriminator's disbelief."""
+    return -logits[0].mean() - _inside(logits[1], weight)
+
+
+def _inside(fine: Tensor, weight: Tensor) -> Tensor:
+    """Mean of the fine logits' loss where the face is."""
+    return weighted_mean(fine, functional.interpolate(weight, size=fine.shape[-2:], mode="area"))
+
+
+def feature_matching(painted: list[Tensor], real: list[Tensor]) -> Tensor:
+    """L1 between the discriminator's features of a painted crop and of its own real one (Wang et al. 2018)."""
+    losses = [(p - r.detach()).abs().mean() for p, r in zip(painted, real, strict=True)]
+    return torch.stack(losses).mean()

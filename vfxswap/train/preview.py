@@ -1,0 +1,38 @@
+"""The preview sheet: what a person looks at to see whether training goes well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfxswap import atomic
+from vfxswap.models.autoencoder import Autoencoder
+from vfxswap.train.data import Bank, centred
+
+_ROWS = 6
+
+
+@torch.no_grad()
+def write_sheet(path: Path, net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device) -> None:
+    """Write a PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row."""
+    size = net.config.resolution
+    net.eval()
+    a = centred(likeness, likeness.held_out[:_ROWS], size=size)
+    b = centred(double, double.held_out[:_ROWS], size=size)
+    painted, _ = net(a.warped.to(device), likeness.performer)
+    repainted, _ = net(b.warped.to(device), double.performer)
+    swapped, mask = net(b.warped.to(device), likeness.performer)
+    columns = [a.target, painted, b.target, repainted, swapped, mask.expand(-1, 3, -1, -1)]
+    rows = min(c.shape[0] for c in columns)
+    sheet = np.concatenate([np.concatenate([_picture(c[i]) for c in columns], axis=1) for i in range(rows)], axis=0)
+    done, data = cv2.imencode(".png", sheet[..., ::-1])
+    if done:
+        atomic.write_bytes(path, data.tobytes())
+
+
+def _picture(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray((x.float().clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy(), np.uint8)

@@ -1,0 +1,62 @@
+"""Held-out scores: how well faces never trained on are painted, and whether the judge can still tell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vfxswap.models.autoencoder import Autoencoder
+from vfxswap.models.discriminator import Discriminator
+from vfxswap.train.data import Bank, centred
+from vfxswap.train.losses import ms_ssim
+
+
+@torch.no_grad()
+def held_out(
+    net: Autoencoder, judge: Discriminator, *, likeness: Bank, double: Bank, device: torch.device
+) -> dict[str, float]:
+    """Scores on crops that training never draws.
+
+    Returns:
+        `likeness_psnr`, `double_psnr` (dB, model space, inside the mask), `likeness_ssim`, `mask_iou`, and
+        `judge_accuracy`: the share of held-out real crops and painted ones (reconstructions and swaps,
+        equal weight) that the discriminator names rightly; 0.5 is "cannot tell", also when untrained.
+    """
+    size = net.config.resolution
+    real = centred(likeness, likeness.held_out, size=size).to(device)
+    other = centred(double, double.held_out, size=size).to(device)
+    net.eval()
+    painted, mask = net(real.warped, likeness.performer)
+    repainted, _ = net(other.warped, double.performer)
+    swapped, swap_mask = net(other.warped, likeness.performer)
+    inside = (real.mask > 0.5).float()
+    true = _opinion(judge, real.target, real.core, likeness.performer)
+    fakes = [
+        _opinion(judge, painted, real.core, likeness.performer),
+        _opinion(judge, swapped, other.core, likeness.performer),
+    ]
+    fooled = torch.stack([(f < 0).float().mean() for f in fakes]).mean()
+    both = torch.cat([mask, swap_mask]) > 0.5
+    truth = torch.cat([real.mask, other.mask]) > 0.5
+    return {
+        "likeness_psnr": _psnr(painted, real.target, inside),
+        "double_psnr": _psnr(repainted, other.target, (other.mask > 0.5).float()),
+        "likeness_ssim": float(ms_ssim(painted, real.target, inside, scales=3)),
+        "mask_iou": float((both & truth).sum() / (both | truth).sum().clamp_min(1)),
+        "judge_accuracy": float(0.5 * ((true > 0).float().mean() + fooled)),
+    }
+
+
+def faces_only(rgb: Tensor, core: Tensor) -> Tensor:
+    """What the judge is shown: hair and background, by which the performers differ too, are grey."""
+    return rgb * core + 0.5 * (1 - core)
+
+
+def _opinion(judge: Discriminator, rgb: Tensor, core: Tensor, performer: str) -> Tensor:
+    """(N,) mean coarse logit of each crop: positive is "real"."""
+    return judge(faces_only(rgb, core), performer)[0].mean(dim=(1, 2, 3))
+
+
+def _psnr(x: Tensor, y: Tensor, weight: Tensor) -> float:
+    error = ((x - y).square() * weight).sum() / (weight.sum() * 3).clamp_min(1)
+    return float(-10 * torch.log10(error.clamp_min(1e-10)))
