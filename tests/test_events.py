@@ -24,6 +24,17 @@ EXAMPLES: list[tuple[Event, dict[str, object]]] = [
         events.FrameDone(frame=1001, path="o.1001.exr", status="rendered"),
         {"event": "frame_done", "frame": 1001, "path": "o.1001.exr", "status": "rendered"},
     ),
+    (
+        events.Scored(step=50, rate=2.5, left=60.0, losses={"mask": 0.1}, scores={"mask_iou": 0.9}),
+        {
+            "event": "scored",
+            "step": 50,
+            "rate": 2.5,
+            "left": 60.0,
+            "losses": {"mask": 0.1},
+            "scores": {"mask_iou": 0.9},
+        },
+    ),
     (events.Warned(code="no_face", message="no face"), {"event": "warning", "code": "no_face", "message": "no face"}),
     (
         events.Warned(code="no_face", message="no face", frame=-3),

@@ -7,6 +7,8 @@ pixels. Coordinates: geometry.py.
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -16,14 +18,14 @@ from vfxswap.pixels import F32
 TEMPLATE = "rigid33/1"
 """Name of the alignment: weighted similarity of the 33 rigid mesh points, this frame."""
 
-FRAME_CENTRE = (0.5, 0.53)
+FRAME_CENTRE = (0.5, 0.5)
 FRAME_SIZE = 1.2
 """The model's crop in the unit face frame: its centre and the length of its side."""
 
 FACESET_MARGIN = 1.25
 """A faceset's crop is this much wider than the model's."""
 
-_CUBIC_UPSCALE = 4
+_UPSCALE = 4
 
 
 def crop_matrix(similarity: Matrix23, *, size: int, margin: float = 1.0) -> Matrix23:
@@ -86,7 +88,8 @@ def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
     """Resample a crop onto the plate's raster.
 
     Enlarging goes through a cubic resize by four, whose phases are fixed, then bilinear: OpenCV's cubic warp
-    rounds positions to 1/32 pixel, which would jitter. Shrinking goes through an area filter.
+    rounds positions to 1/32 pixel, which would jitter, and its cubic kernel moves edges by up to 1/25 pixel.
+    Shrinking filters first, evenly around each pixel.
 
     Args:
         crop: (S, S[, C]) float32.
@@ -97,15 +100,9 @@ def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
         (window.height, window.width[, C]) float32; outside the crop its border repeats.
     """
     here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
-    size = crop.shape[0]
-    scale = scale_of(here)
-    if scale < 1.0:
-        side = size * _CUBIC_UPSCALE
-        source = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
-    else:
-        side = max(1, int(size / scale))
-        source = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-    grow = side / size
+    source, grow = _prefiltered(crop, scale_of(here))
+    source = _enlarged(source)
+    grow *= _UPSCALE
     here = compose(np.array([[grow, 0.0, 0.0], [0.0, grow, 0.0]]), here)
     out = cv2.warpAffine(
         source,
@@ -115,6 +112,53 @@ def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(out, np.float32)
+
+
+def _prefiltered(crop: F32, scale: float) -> tuple[F32, float]:
+    """`crop` without the detail that shrinking it by `scale` would alias, and how much smaller it has become."""
+    if scale <= 1.0:
+        return crop, 1.0
+    factor = int(scale)
+    if factor > 1:
+        short = -crop.shape[0] % factor
+        whole = cv2.copyMakeBorder(crop, 0, short, 0, short, cv2.BORDER_REPLICATE)
+        side = whole.shape[0] // factor
+        crop = np.asarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    sigma = 0.5 * np.sqrt((scale / factor) ** 2 - 1.0)
+    if sigma > 0.1:
+        blurred = cv2.GaussianBlur(crop, (0, 0), float(sigma), borderType=cv2.BORDER_REPLICATE)
+        crop = np.asarray(blurred, np.float32)
+    return crop, 1.0 / factor
+
+
+def _enlarged(crop: F32) -> F32:
+    """`crop` enlarged by _UPSCALE with the Catmull-Rom cubic, which keeps straight ramps straight.
+
+    Source: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Trans. ASSP 29(6), 1981,
+    a = -1/2 (OpenCV's resize has a = -3/4).
+    """
+    height, width = crop.shape[:2]
+    one = np.ones(1, np.float32)
+    wide = np.empty((height, width, _UPSCALE, *crop.shape[2:]), np.float32)
+    for phase, kernel in enumerate(_kernels()):
+        wide[:, :, phase] = cv2.sepFilter2D(crop, cv2.CV_32F, kernel, one, borderType=cv2.BORDER_REPLICATE)
+    wide = wide.reshape(height, width * _UPSCALE, *crop.shape[2:])
+    out = np.empty((height, _UPSCALE, *wide.shape[1:]), np.float32)
+    for phase, kernel in enumerate(_kernels()):
+        out[:, phase] = cv2.sepFilter2D(wide, cv2.CV_32F, one, kernel, borderType=cv2.BORDER_REPLICATE)
+    return out.reshape(height * _UPSCALE, *wide.shape[1:])
+
+
+@functools.cache
+def _kernels() -> tuple[F32, ...]:
+    """(5,) taps of each of the _UPSCALE positions inside a pixel."""
+    out = []
+    for phase in range(_UPSCALE):
+        away = np.abs(np.arange(-2, 3) - ((phase + 0.5) / _UPSCALE - 0.5))
+        near = 1.5 * away**3 - 2.5 * away**2 + 1.0
+        far = -0.5 * away**3 + 2.5 * away**2 - 4.0 * away + 2.0
+        out.append(np.where(away < 1.0, near, np.where(away < 2.0, far, 0.0)).astype(np.float32))
+    return tuple(out)
 
 
 def frame_weight(*, size: int, rim: float = 0.06) -> F32:
@@ -129,7 +173,9 @@ def stmap(*, matrix: Matrix23, window: Window, size: int) -> F32:
     """(H, W, 2) float32 STMap over `window`: plate raster -> crop position, Nuke's convention (0..1, y up)."""
     x = np.arange(window.x, window.x1) + 0.5
     y = np.arange(window.y, window.y1) + 0.5
-    grid_x, grid_y = np.meshgrid(x, y)
-    u = matrix[0, 0] * grid_x + matrix[0, 1] * grid_y + matrix[0, 2]
-    v = matrix[1, 0] * grid_x + matrix[1, 1] * grid_y + matrix[1, 2]
-    return np.stack([u / size, 1.0 - v / size], axis=-1).astype(np.float32)
+    # In double precision: single would lose hundredths of a pixel in a large plate before it is even written.
+    (a, b, left), (c, d, top) = matrix / size
+    out = np.empty((window.height, window.width, 2), np.float32)
+    np.add((a * x + left)[None, :], (b * y)[:, None], out=out[..., 0], casting="same_kind")
+    np.subtract((1.0 - top - c * x)[None, :], (d * y)[:, None], out=out[..., 1], casting="same_kind")
+    return out

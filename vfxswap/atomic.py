@@ -94,3 +94,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` atomically; raises OutputError or ResourceError."""
     write_bytes(path, text.encode())
+
+
+def check_writable(folder: Path) -> None:
+    """Find out now, not after an hour of work, that files cannot be made in `folder`; raises OutputError."""
+    probe = temporary_name(folder / "probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise writing_error(error, folder) from error

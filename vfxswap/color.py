@@ -94,7 +94,8 @@ def encodings() -> tuple[str, ...]:
 def _curve_transform(encoding: str) -> Any:
     """The OCIO transform encoded -> linear.
 
-    Sources: sRGB, IEC 61966-2-1, with its straight part continued below 0; ACEScct, S-2016-001.
+    Sources: sRGB, IEC 61966-2-1, its pieces joined as OCIO joins them, the straight one continued below 0;
+    ACEScct, S-2016-001.
     """
     if encoding == "srgb":
         return ocio.ExponentWithLinearTransform(
@@ -133,7 +134,6 @@ class ColorConfig:
         origin = "" if explicit else " (from $OCIO)" if from_environment else ""
         try:
             config = ocio.Config.CreateFromFile(name)
-            config.validate()
         except ocio.ExceptionMissingFile as error:
             raise ColorError(f"OCIO config not found: {name}{origin}", hint="fix --ocio or $OCIO") from error
         except ocio.Exception as error:
@@ -366,7 +366,8 @@ class ModelSpace:
         low, high = self._range()
         scene = self.linear(plate)
         ratio = np.clip(scene / high, 1.0, np.float32(MAX_RATIO))
-        brightness = np.max(prediction, axis=-1, keepdims=True)
+        # Pairwise, because numpy reduces an axis of three slowly.
+        brightness = np.maximum(np.maximum(prediction[..., :1], prediction[..., 1:2]), prediction[..., 2:])
         t = np.clip((brightness - GATE[0]) / (GATE[1] - GATE[0]), 0.0, 1.0)
         gate = np.float32(strength) * t * t * (3.0 - 2.0 * t)
         result = self.decode_linear(prediction)
@@ -414,6 +415,7 @@ def exposure_from_percentiles(rgb: WorkingRgb, config: ColorConfig) -> float:
 
     Args:
         rgb: (H, W, 3) working space.
+        config: what the working space is.
     """
     step = max(1, math.ceil(math.sqrt(rgb.shape[0] * rgb.shape[1] / 2**18)))
     values = luminance(WorkingRgb(rgb[::step, ::step]), config)

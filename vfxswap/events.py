@@ -60,6 +60,21 @@ class FrameDone(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scored(Event):
+    """A training was scored on crops it never trains on (docs/training.md).
+
+    `rate`: steps per second; `left`: seconds until the budget is spent.
+    """
+
+    event: ClassVar[str] = "scored"
+    step: int
+    rate: float
+    left: float
+    losses: dict[str, float]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Warned(Event):
     """Something a person should look at; the work goes on."""
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vfxswap import exr
 from vfxswap.color import ColorConfig, ModelSpace, exposure_from_percentiles, luminance
+from vfxswap.errors import FrameError, PlateError
 from vfxswap.geometry import Window
 from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb
 from vfxswap.sequence import FrameRange, SequencePath
+
+_TRIES = 20
+"""So many frames are tried before a plate counts as unreadable."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,17 @@ class Plate:
     part: str | None = None
 
     def read(self, frame: int) -> exr.Frame:
-        """One frame, whole, buffers as in the file; raises PlateError or FrameError naming it."""
-        return exr.read(self.sequence.path(frame), part=self.part, view=self.view, frame=frame)
+        """One frame, whole, buffers as in the file.
+
+        Raises:
+            FrameError: it cannot be read, or is of another kind than the frame that the plate was opened with.
+        """
+        try:
+            return exr.read(self.sequence.path(frame), part=self.part, view=self.view, frame=frame)
+        except FrameError:
+            raise
+        except PlateError as error:
+            raise FrameError(error.message, hint=error.hint, path=error.path, frame=frame) from error
 
     def working(self, image: exr.Frame, window: Window | None = None) -> tuple[WorkingRgb, Window]:
         """The working-space pixels of `window` (plate coordinates; None: all), and the window that has pixels.
@@ -60,8 +74,14 @@ class Plate:
         return ModelRgb(canvas)
 
     def first_gain(self) -> float:
-        """An exposure for the first look, before any face is known: from the percentiles of the middle frame."""
-        return self.gain_of(self.read(list(self.frames)[len(self.frames) // 2]))
+        """An exposure for the first look, before any face is known: from the percentiles of the middle frame.
+
+        Raises:
+            PlateError: neither that frame nor any other can be read.
+        """
+        frames = list(self.frames)
+        half = len(frames) // 2
+        return self.gain_of(_first_readable(self.read, frames[half:] + frames[:half][::-1]))
 
     def gain_of(self, image: exr.Frame) -> float:
         """The exposure that one frame's percentiles ask for."""
@@ -84,18 +104,35 @@ def open_plate(
         frames: the frames wanted; None is all there are.
         config: OCIO config; None resolves the default.
         color_space: the files' space when the user says it.
-        view, part: which picture of a stereo or multi-part file.
+        view: which picture of a stereo file.
+        part: which picture of a multi-part file.
 
     Raises:
-        PlateError: no such sequence or frames. ColorError: unknown space or config.
+        PlateError: no such sequence or frames, or none that can be read. ColorError: unknown space or config.
     """
     config = config or ColorConfig.load()
     sequence = SequencePath.parse(text)
     chosen = sequence.resolve_frames(frames)
     there = [frame for frame in chosen if sequence.path(frame).exists()]
-    info = exr.read(sequence.path(there[0]), part=part, view=view, frame=there[0])
+    info = _first_readable(lambda frame: exr.read(sequence.path(frame), part=part, view=view, frame=frame), there)
     space = config.file_space(explicit=color_space, tagged=info.file_color_space, path=str(info.path))
     return Plate(sequence, chosen, config, space, view, part)
+
+
+def _first_readable(read: Callable[[int], exr.Frame], frames: Sequence[int]) -> exr.Frame:
+    """The first of `frames` that can be read; raises PlateError, with the first one's reason, when none can."""
+    reason: PlateError | None = None
+    for frame in frames[:_TRIES]:
+        try:
+            return read(frame)
+        except PlateError as error:
+            reason = reason or error
+    if reason is None:
+        raise PlateError("the plate has no frames", hint="check --frames")
+    if len(frames) == 1 or not isinstance(reason, FrameError):
+        raise PlateError(reason.message, hint=reason.hint, path=reason.path, frame=reason.frame) from reason
+    tried = min(len(frames), _TRIES)
+    raise PlateError(f"none of the {tried} frames tried can be read, the first: {reason}") from reason
 
 
 def scrub(rgb: WorkingRgb) -> WorkingRgb:
@@ -117,8 +154,11 @@ def skin_gain(rgb: WorkingRgb, window: Window, points: AnyArray, config: ColorCo
     """The linear gain that puts the median luminance of skin samples at `target`.
 
     Args:
-        rgb: (h, w, 3) working-space pixels of `window`.
+        rgb: (h, w, 3) working-space pixels.
+        window: where they lie in the plate.
         points: (M, 2) plate positions on bare skin (face.mesh.skin_points).
+        config: what the working space is.
+        target: linear luminance wanted.
 
     Returns:
         The gain; NaN when no sample lies inside or the skin gives no light.

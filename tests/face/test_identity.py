@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vfxswap.face import EMBEDDERS, identity
-from vfxswap.pixels import ModelRgb
+from vfxswap.pixels import F64, ModelRgb
 
 from .conftest import moved, placement
 
@@ -44,7 +44,7 @@ def performers(shared, detector, landmarker, embedder):
 
     from .rendered import encoded
 
-    result = {}
+    result: dict[str, list[F64]] = {}
     for name in ("anna", "ben"):
         result[name] = []
         for frame in range(1001, 1200, 20):

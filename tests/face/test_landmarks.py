@@ -139,4 +139,5 @@ def test_averaging_crops_steadies(astronaut, landmarker, astronaut_landmarks):
 
 def test_no_face_is_not_present(landmarker):
     noise = np.random.default_rng(0).random((300, 300, 3)).astype(np.float32)
-    assert landmarker(ModelRgb(cv2.GaussianBlur(noise, (0, 0), 4)), Roi(150.0, 150.0, 200.0, 0.0)).presence < 0.5
+    blurred = np.asarray(cv2.GaussianBlur(noise, (0, 0), 4), np.float32)
+    assert landmarker(ModelRgb(blurred), Roi(150.0, 150.0, 200.0, 0.0)).presence < 0.5

@@ -60,3 +60,36 @@ def test_runs():
     assert smooth.runs([0, 7], gap=5) == [[0], [7]]
     assert smooth.runs([0, 6], gap=5) == [[0, 6]]
     assert smooth.runs([], gap=5) == []
+
+
+def test_calm_points_get_a_wide_window_and_quick_ones_a_narrow_one():
+    rng = np.random.default_rng(5)
+    times = np.arange(60.0)
+    truth = np.zeros((60, 40, 2))
+    truth[:, 20:, 0] = 30 * np.sin(times / 1.5)[:, None]
+    noisy = truth + rng.normal(0, 0.2, truth.shape)
+    found = smooth.adaptive(times, noisy, groups=(range(20, 40),))
+    narrow = smooth.local_polynomial(times, noisy)
+    assert (found - truth)[:, :20].std() < 0.8 * (narrow - truth)[:, :20].std()
+    assert (found - truth)[:, 20:].std() < 1.02 * (narrow - truth)[:, 20:].std()
+    wide = smooth.local_polynomial(times, noisy, window=13)
+    assert (wide - truth)[:, 20:].std() > 5 * (narrow - truth)[:, 20:].std(), "the wide window would have spoilt it"
+
+
+def test_a_single_quick_event_is_kept():
+    """A blink of three frames in a long calm: only its own surroundings get the narrow window."""
+    times = np.arange(60.0)
+    truth = np.zeros((60, 16, 2))
+    truth[29:32, :, 1] = np.array([4.0, 8.0, 4.0])[:, None]
+    noisy = truth + np.random.default_rng(6).normal(0, 0.1, truth.shape)
+    found = smooth.adaptive(times, noisy)
+    assert found[30, :, 1].mean() > 0.85 * smooth.local_polynomial(times, noisy)[30, :, 1].mean()
+    assert found[30, :, 1].mean() > 1.4 * smooth.local_polynomial(times, noisy, window=13)[30, :, 1].mean()
+    calm = np.r_[8:22, 40:52]
+    assert found[calm].std() < 0.8 * smooth.local_polynomial(times, noisy)[calm].std()
+
+
+def test_short_runs_get_the_narrow_window():
+    times, values = np.arange(7.0), np.random.default_rng(7).normal(size=(7, 3, 2))
+    assert np.array_equal(smooth.adaptive(times, values), smooth.local_polynomial(times, values))
+    assert smooth.adaptive(times[:1], values[:1]) == pytest.approx(values[:1])

@@ -136,7 +136,7 @@ def test_squeezed_plates(astronaut, networks, aspect):
 
     plain = moved(astronaut, placement(1.6, 0.0, 250.0, 200.0), (512, 400))
     size = (256, 400) if aspect == 2.0 else (512, 200)
-    squeezed = ModelRgb(cv2.resize(plain, size, interpolation=cv2.INTER_AREA))
+    squeezed = ModelRgb(np.asarray(cv2.resize(plain, size, interpolation=cv2.INTER_AREA), np.float32))
     (here,) = solve.track_frames([(1, plain, 1.0)], networks=networks).face().values()
     (there,) = solve.track_frames([(1, squeezed, aspect)], networks=networks).face().values()
     factor = np.array([512 / size[0], 400 / size[1]])

@@ -22,6 +22,14 @@ from vfxswap.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Cancelled, ResourceE
 
 COMMANDS = {
     "doctor": ("vfxswap.cli.doctor:doctor", "Show what works on this machine."),
+    "demo": ("vfxswap.cli.demo:demo_command", "Do the whole job on the shipped shot."),
+    "track": ("vfxswap.cli.track:app", "Track the faces of a plate."),
+    "measure": ("vfxswap.cli.shot:measure_command", "Measure a shot once for the swap of any of its frames."),
+    "swap": ("vfxswap.cli.shot:swap_command", "Swap the face in a plate."),
+    "run": ("vfxswap.cli.shot:run_command", "Do a job from its description."),
+    "faceset": ("vfxswap.cli.training:faceset_app", "Collect aligned crops of one performer."),
+    "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
+    "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
     "consent": ("vfxswap.cli.consent:app", "Make, sign, check and withdraw consents."),
 }
 """Command -> (`module:attribute`, help line), in the order in which `--help` lists them."""

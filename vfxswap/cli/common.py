@@ -143,8 +143,12 @@ def _signals_cancel(token: CancelToken) -> Iterator[None]:
 
 def gate(*, consents: Sequence[Path], keyring: Path | None) -> Gate:
     """The consent gate over `--consent` and `--keyring`; raises ConsentError (exit 77)."""
-    from vfxswap.trust import Gate, KeyRing
+    from vfxswap.trust import Gate, KeyRing, Rule
+    from vfxswap.trust.refusals import refusal
 
+    if not consents:
+        # Said before the key ring is looked for: whoever gave no consent needs no advice about keys.
+        raise refusal(Rule.MISSING, "no consent was given", hint="give --consent FILE, one for each performer")
     return Gate(KeyRing.load(keyring), list(consents))
 
 

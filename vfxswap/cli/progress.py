@@ -31,6 +31,9 @@ def describe(event: Event) -> str:
     match event:
         case events.Started():
             return f"{event.job}: frames {event.frames}" if event.frames else event.job
+        case events.Scored():
+            values = ", ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
+            return f"step {event.step}: {values} ({event.rate:.1f} steps/s, {event.left / 60:.0f} min left)"
         case events.Warned():
             return f"warning: {_at(event.frame)}{event.message}"
         case events.FrameFailed():

@@ -41,6 +41,7 @@ def read(
     """Read every part of `path` and select the picture to work on.
 
     Args:
+        path: the file.
         part: name of a part (with or without its view suffix) or of a layer; None takes the main picture.
         view: name of a view; None takes the hero view (the first of `multiView`, else "left" or "main").
         frame: frame number, for messages only.
@@ -157,7 +158,7 @@ def _part_info(spec: Any) -> PartInfo:
         lossy=compression.startswith(_LOSSY),
         deep=bool(spec.deep),
         tiled=spec.tile_width > 0,
-        mipmapped=int(attributes.get("openexr:levelmode", 0) or 0) > 0,
+        mipmapped=int(attributes.get("oiio:miplevels", 1)) > 1,
         pixel_aspect=float(attributes.get("PixelAspectRatio", 1.0)),
         attributes=attributes,
     )

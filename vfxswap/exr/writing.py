@@ -113,7 +113,7 @@ def write_ingredients(
             pixels = _merge(frame, clean, rgb, named, notes)
             _set_attributes(clean, hints)
         outputs.append((clean, pixels))
-    _write(target, outputs, source=frame.path)
+    notes += _write(target, outputs, source=frame.path)
     return WriteReport(target, _compression(outputs[frame.selected][0]), clamped, tuple(dict.fromkeys(notes)))
 
 
@@ -147,7 +147,7 @@ def write_patch(
     _set_attributes(spec, hints)
     named = {name: _checked(array, window, name, target) for name, array in channels.items()}
     pixels = _stack(spec, named, notes)
-    _write(target, [(spec, pixels)], source=None)
+    notes += _write(target, [(spec, pixels)], source=None)
     return WriteReport(target, _compression(spec), 0, tuple(notes))
 
 
@@ -190,7 +190,8 @@ def write_channels(
     spec.attribute("DateTime", "")  # see _clean_spec
     _set_attributes(spec, attributes)
     notes: list[str] = []
-    _write(target, [(spec, _stack(spec, named, notes))], source=None)
+    pixels = _stack(spec, named, notes)
+    notes += _write(target, [(spec, pixels)], source=None)
     return WriteReport(target, _compression(spec), 0, tuple(notes))
 
 
@@ -228,6 +229,8 @@ def _clean_spec(spec: Any, info: PartInfo, notes: list[str]) -> Any:
         clean.erase_attribute(name)
     if info.mipmapped:
         notes.append("mip or rip levels below the first were dropped")
+    if "thumbnail_width" in info.attributes:
+        notes.append("the preview picture was dropped: it shows the plate")
     if info.attributes.get(ACES_FLAG) == 1:
         clean.erase_attribute(ACES_FLAG)
         # OpenImageIO refuses to write the flag unless the whole file is strict ST 2065-4.
@@ -292,8 +295,8 @@ def _compression(spec: Any) -> str:
 # ------------------------------------------------------------------------------------------------ the file
 
 
-def _write(path: Path, parts: Sequence[_Output], *, source: Path | None) -> None:
-    """Write `parts` atomically; those without pixels are copied from `source`."""
+def _write(path: Path, parts: Sequence[_Output], *, source: Path | None) -> list[str]:
+    """Write `parts` atomically, those without pixels copied from `source`; returns what was lost, in words."""
     with atomic.replacing(path) as temporary:
         # By name: the temporary file's extension says nothing.
         writer = oiio.ImageOutput.create("openexr")
@@ -306,7 +309,7 @@ def _write(path: Path, parts: Sequence[_Output], *, source: Path | None) -> None
             closed = writer.close()
         if not written or not closed:
             raise _write_error(text or error_text(writer), path, temporary)
-        _check_complete(path, temporary, parts)
+        return _check(path, temporary, parts)
 
 
 def _write_parts(writer: Any, name: str, parts: Sequence[_Output], source: Path | None) -> bool:
@@ -334,17 +337,29 @@ def _copy_part(writer: Any, source: Path, index: int) -> bool:
         reader.close()
 
 
-def _check_complete(path: Path, temporary: Path, parts: Sequence[_Output]) -> None:
-    """Read the ends of every part back: a disk that fills up at the last few kilobytes is not reported by close."""
+def _check(path: Path, temporary: Path, parts: Sequence[_Output]) -> list[str]:
+    """Look at what was written; returns attributes that did not arrive.
+
+    The ends of every part are read back: a disk that fills up at the last few kilobytes is not reported by close.
+    """
+    lost: list[str] = []
     reader = oiio.ImageInput.open(str(temporary))
     complete = reader is not None
     if reader is not None:
         for index, (spec, _) in enumerate(parts):
             for row in {spec.y, spec.y + spec.height - 1}:  # either can be the last in the file: see lineOrder
                 complete = complete and _row_readable(reader, index, spec, row)
+            lost += _names(spec) - _names(reader.spec(index, 0))
         reader.close()
     if not complete:
         raise _write_error(error_text(reader), path, temporary)
+    return [f"attributes that OpenImageIO cannot write: {', '.join(sorted(set(lost)))}"] if lost else []
+
+
+def _names(spec: Any) -> set[str]:
+    """The attributes of `spec` that belong in a file, not OpenImageIO's notes to itself."""
+    items = {item.name for item in spec.extra_attribs}
+    return {name for name in items if not name.startswith(("oiio:", "thumbnail_")) and name != "DateTime"}
 
 
 def _row_readable(reader: Any, index: int, spec: Any, row: int) -> bool:

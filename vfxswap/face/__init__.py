@@ -14,6 +14,8 @@ from vfxswap.face.landmarks import Mesh478
 from vfxswap.face.person import PersonMatte
 from vfxswap.face.protocols import Detector, Embedder, Landmarker, Parser
 
+__all__ = ["DETECTORS", "EMBEDDERS", "LANDMARKERS", "PARSERS", "DlibEmbedder", "Mesh478", "PersonMatte", "YuNet"]
+
 DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet}
 LANDMARKERS: dict[str, Callable[..., Landmarker]] = {"mesh478": Mesh478}
 EMBEDDERS: dict[str, Callable[..., Embedder]] = {"dlib": DlibEmbedder}

@@ -36,8 +36,17 @@ RIGHT_BROW = (46, 53, 52, 65, 55, 107, 66, 105, 63, 70)
 RIGHT_IRIS = (468, 469, 470, 471, 472)
 LEFT_IRIS = (473, 474, 475, 476, 477)
 
+# Parts of the face that move by themselves, for smoothing over time.
+MOVING_PARTS = (
+    (*LEFT_EYE, *LEFT_IRIS),
+    (*RIGHT_EYE, *RIGHT_IRIS),
+    tuple({*LIPS_OUTER, *LIPS_INNER}),
+    LEFT_BROW,
+    RIGHT_BROW,
+)
+
 # Patches of bare skin away from brows, eyes, nostrils, lips and the hairline: where exposure is measured.
-FOREHEAD_SKIN = (9, 8, 107, 108, 151, 337, 336, 69, 299, 66, 296)
+FOREHEAD_SKIN = (8, 9, 151, 108, 69, 104, 337, 299, 333)
 RIGHT_CHEEK_SKIN = (50, 101, 118, 117, 123, 187, 205, 36, 206, 207, 147)
 LEFT_CHEEK_SKIN = (280, 330, 347, 346, 352, 411, 425, 266, 426, 427, 376)
 SKIN = (*FOREHEAD_SKIN, *RIGHT_CHEEK_SKIN, *LEFT_CHEEK_SKIN)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vfxswap import infer
-from vfxswap.face import DETECTORS, EMBEDDERS, LANDMARKERS, smooth
+from vfxswap.face import DETECTORS, EMBEDDERS, LANDMARKERS, mesh, smooth
 from vfxswap.face.detect import overlap
 from vfxswap.face.identity import SAME_PERSON, distance
 from vfxswap.face.landmarks import READABLE, locate, roi_from_landmarks
@@ -330,7 +330,8 @@ def _bridge(sights: list[_Sight], frames: list[int]) -> list[tuple[int, FaceFram
     missing = np.array([frame not in by_frame for frame in frames])
     confidence[missing] *= 0.5
     # A frame that cannot be trusted must not pull its neighbours along; it leans on them instead.
-    points = smooth.local_polynomial(times, points, weights=np.clip(confidence, 0.02, 1) ** 2)
+    trust = np.clip(confidence, 0.02, 1) ** 2
+    points = smooth.adaptive(times, points, groups=mesh.MOVING_PARTS, weights=trust)
     scale = sights[0].scale
     result = []
     for i, frame in enumerate(frames):

@@ -7,6 +7,7 @@ decoder also paints a mask: where its face covers the crop.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,7 +48,8 @@ class AutoencoderConfig:
     @staticmethod
     def from_json(data: dict[str, Any]) -> AutoencoderConfig:
         """The config that `to_json` gave."""
-        return AutoencoderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return AutoencoderConfig(**plain)
 
 
 class Encoder(nn.Module):
@@ -68,7 +70,8 @@ class Encoder(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         """Encode crops in model space."""
         x = self.body(rgb * 2.0 - 1.0)
-        return self.dense(functional.leaky_relu(x, SLOPE).flatten(1))
+        code: Tensor = self.dense(functional.leaky_relu(x, SLOPE).flatten(1))
+        return code
 
 
 class Decoder(nn.Module):
@@ -80,7 +83,7 @@ class Decoder(nn.Module):
         self.dense = nn.Linear(config.code, config.neck * 64)
         self.lift = nn.Conv2d(config.neck, config.decoder[0], 3, padding=1)
         layers: list[nn.Module] = []
-        for stage, (inputs, outputs) in enumerate(zip(config.decoder, config.decoder[1:], strict=False)):
+        for stage, (inputs, outputs) in enumerate(itertools.pairwise(config.decoder)):
             layers.append(Up(inputs, outputs))
             layers.extend(Residual(outputs) for _ in range(config.decoder_residuals[stage]))
         self.body = nn.Sequential(*layers)
@@ -131,11 +134,9 @@ def cost(config: AutoencoderConfig) -> tuple[int, float]:
 
     def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal operations
-        if isinstance(module, nn.Conv2d):
-            per_output = module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
-        else:
-            per_output = int(module.weight.shape[1])
-        operations += 2 * per_output * output.numel()
+        # A weight is (outputs, inputs per group, height, width) or (outputs, inputs): all but the first are one output.
+        weight = module.get_parameter("weight")
+        operations += 2 * (weight.numel() // weight.shape[0]) * output.numel()
 
     for module in swapper.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

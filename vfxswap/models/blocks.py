@@ -34,11 +34,12 @@ class Up(nn.Module):
         with torch.no_grad():
             weight = self.conv.weight[::4].clone()
             self.conv.weight.copy_(weight.repeat_interleave(4, dim=0))
-            self.conv.bias.zero_() if self.conv.bias is not None else None
+            nn.init.zeros_(self.conv.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""
-        return self.shuffle(functional.leaky_relu(self.conv(x), SLOPE))
+        doubled: Tensor = self.shuffle(functional.leaky_relu(self.conv(x), SLOPE))
+        return doubled
 
 
 class Residual(nn.Module):

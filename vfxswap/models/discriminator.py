@@ -7,6 +7,8 @@ channel for each performer, so that one network judges all of them.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,10 +32,10 @@ class Discriminator(nn.Module):
         self.performers = performers
         widths = [min(base * 2**i, base * 6) for i in range(stages + 1)]
         self.stem = _conv(3, widths[0], kernel=5, stride=2)
-        self.downs = nn.ModuleList(_conv(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.downs = nn.ModuleList(_conv(a, b, stride=2) for a, b in itertools.pairwise(widths))
         self.verdict = nn.Conv2d(widths[-1], len(performers), 1)
         back = list(reversed(widths))
-        self.ups = nn.ModuleList(_conv(a + b, b) for a, b in zip(back, back[1:], strict=False))
+        self.ups = nn.ModuleList(_conv(a + b, b) for a, b in itertools.pairwise(back))
         self.map = nn.Conv2d(widths[0], len(performers), 1)
 
     def forward(self, rgb: Tensor, performer: str) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -54,3 +56,25 @@ class Discriminator(nn.Module):
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = functional.leaky_relu(up(torch.cat([x, skip], dim=1)), SLOPE)
         return verdict, self.map(x)[:, index : index + 1], features
+
+
+class CodeJudge(nn.Module):
+    """Whose crop was this code made from? The encoder is taught to leave it guessing.
+
+    What a code says of its performer, the likeness's decoder would paint: the double's eyes and jaw.
+    """
+
+    def __init__(self, code: int, *, width: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            spectral_norm(nn.Linear(code, width)),
+            nn.LeakyReLU(SLOPE),
+            spectral_norm(nn.Linear(width, width)),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(width, 1),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(N, code) -> (N,) logits: positive is the likeness, negative the double."""
+        logits: Tensor = self.layers(code)[:, 0]
+        return logits

@@ -1,10 +1,10 @@
-"""What a training run is asked to do. Written into the model folder; a resumed run reads it back."""
+"""What a training run is asked to do. Written into every checkpoint; a resumed run reads it back."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -17,17 +17,22 @@ class TrainConfig(BaseModel):
     preset: str = "tiny"
     steps: int | None = Field(default=None, ge=1)
     minutes: float | None = Field(default=None, gt=0)
+    """60 when neither is given."""
     batch: int = Field(default=8, ge=1)
     """Crops of each performer in a step."""
     rate: float = Field(default=6e-4, gt=0)
     judge_rate: float = Field(default=4e-4, gt=0)
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
     precision: Precision = "auto"
     warm_up: int = Field(default=100, ge=1)
     """Steps over which the rate rises."""
-    adversary_from: float = Field(default=0.4, ge=0, le=1)
+    adversary_from: float = Field(default=0.3, ge=0, le=1)
     """Part of the budget after which the discriminator joins."""
-    adversary_weight: float = Field(default=0.01, ge=0)
+    adversary_weight: float = Field(default=0.03, ge=0)
+    code_power: float = Field(default=3e-5, ge=0)
+    """Price of a code's power; codes travel with unit noise."""
+    confusion_weight: float = Field(default=0.02, ge=0)
+    """How much the encoder pays when its codes tell the performers apart."""
     matching_weight: float = Field(default=0.2, ge=0)
     gradient_penalty: float = Field(default=1.0, ge=0)
     """R1 weight, applied every `penalty_every` steps."""
@@ -36,3 +41,15 @@ class TrainConfig(BaseModel):
     score_every_minutes: float = Field(default=3.0, gt=0)
     score_every_steps: int | None = Field(default=None, ge=1)
     """Instead of minutes: for runs that must not depend on the clock."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, data: dict[str, Any]) -> dict[str, Any]:
+        steps, minutes = data.get("steps"), data.get("minutes")
+        if steps is not None and minutes is not None:
+            raise ValueError("steps and minutes are both given")
+        return data if steps is not None or minutes is not None else {**data, "minutes": 60.0}
+
+    def spent(self, *, step: int, seconds: float) -> float:
+        """The part of the budget that `step` steps and `seconds` of training use up; 1 and more: finished."""
+        return step / self.steps if self.steps is not None else seconds / (60.0 * (self.minutes or 1.0))

@@ -1,36 +1,36 @@
-"""The adversarial loop: one network paints the face, a second judges it against the performer's real crops.
-
-Each step: both performers' crops are reconstructed by their own decoders; after a warm-up the discriminator
-is shown the likeness's real crops beside painted ones (reconstructions and swaps of the double), and its
-verdict goes back into the likeness's decoder.
-"""
+"""A training run in a model folder: spends the budget, scores, keeps checkpoints, goes back when it breaks."""
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from vfxswap import atomic
 from vfxswap.errors import ModelError
 from vfxswap.events import CancelToken
-from vfxswap.models import ARCHITECTURES, preset
-from vfxswap.models.discriminator import Discriminator
-from vfxswap.train import checkpoint, losses, preview, score
+from vfxswap.models import preset
+from vfxswap.train import checkpoint, preview, score
+from vfxswap.train.adversarial import Pair
+from vfxswap.train.bank import Bank
+from vfxswap.train.checkpoint import Earlier, Provenance, State
 from vfxswap.train.config import TrainConfig
-from vfxswap.train.data import Augment, Bank, Batch, draw
-from vfxswap.train.score import faces_only
+from vfxswap.train.data import Augment, draw
+from vfxswap.train.device import resolve_device, wants_bf16
+from vfxswap.train.disguise import disguised
+from vfxswap.trust import Grant
+from vfxswap.vfxmodel import Performers
 
 METRICS = "metrics.jsonl"
 PREVIEW = "preview.png"
+ARCHITECTURE = "autoencoder"
+
 _MAX_BAD_STEPS = 5
+_MAX_ROLLBACKS = 3
+_COLLAPSE_DB = 6.0
+"""A held-out score that falls this far below the last one is no noise."""
 
 
 @dataclass
@@ -44,24 +44,6 @@ class Progress:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA when there is one; raises ModelError when CUDA is asked for and missing."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("no CUDA device is visible to torch", hint="use --device cpu or install a CUDA build of torch")
-    return torch.device(name)
-
-
-def resolve_precision(name: str, device: torch.device) -> bool:
-    """True for bfloat16: on CUDA, and on CPUs whose matrix units make it faster than float32."""
-    if name != "auto":
-        return name == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-
-
 class Trainer:
     """A run in a model folder: made new, or continued from its newest checkpoint."""
 
@@ -72,42 +54,51 @@ class Trainer:
         config: TrainConfig,
         likeness: Bank,
         double: Bank,
+        grant: Grant,
         device: str = "auto",
-        record: dict[str, Any] | None = None,
+        warn: Callable[[str, str], None] = lambda _code, _message: None,
     ) -> None:
         """Set up networks and optimisers, and load the newest checkpoint when there is one.
 
         Args:
             folder: the model folder.
-            config: the run; architecture and seed of a started folder must not change.
-            likeness, double: the two performers' banks.
+            config: the run; preset and seed of a started folder must not change.
+            likeness: the bank of the performer to paint.
+            double: the bank of the performer to paint over.
+            grant: leave to train with exactly these performers; its consents are kept in every checkpoint.
             device: auto | cpu | cuda.
-            record: facts kept in every checkpoint (consents, facesets), unchanged by training.
+            warn: called with (code, message) for what a person should know and the run survives.
 
         Raises:
-            ModelError: the folder holds a run of another preset or other performers.
+            ConsentError: the grant is for something else.
+            ModelError: the folder holds a run of another preset, seed or other performers, or is damaged.
         """
+        self.performers = Performers(likeness=likeness.performer, double=double.performer)
+        grant.require(use="train", performers=self.performers.by_role())
         self.folder, self.config = folder, config
-        self.banks = {"likeness": likeness, "double": double}
-        self.performers = (likeness.performer, double.performer)
-        self.device = resolve_device(device)
-        self.bf16 = resolve_precision(config.precision, self.device)
-        self.record = record or {}
-        self.augment = Augment()
-        torch.manual_seed(config.seed)
-        net_config = preset(config.preset)
-        build = ARCHITECTURES["autoencoder"]
-        self.net = build(net_config, self.performers).to(self.device, memory_format=torch.channels_last)
-        self.average = build(net_config, self.performers).to(self.device, memory_format=torch.channels_last)
-        self.average.load_state_dict(self.net.state_dict())
-        self.average.requires_grad_(False)
-        self.judge = Discriminator((likeness.performer,)).to(self.device, memory_format=torch.channels_last)
-        self.painter_opt = torch.optim.AdamW(
-            self.net.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4
+        self.provenance = Provenance(
+            consents=tuple({"id": ref.id, "sha256": ref.sha256} for ref in grant.consents),
+            data={"likeness": likeness.digest, "double": double.digest},
         )
-        self.judge_opt = torch.optim.AdamW(self.judge.parameters(), lr=config.judge_rate, betas=(0.0, 0.99))
+        self.likeness, self.double = disguised(likeness, double), disguised(double, likeness)
+        self.device = resolve_device(device)
+        self.bf16 = wants_bf16(config.precision, self.device)
+        self.network = preset(config.preset)
         self.progress = Progress()
-        self.bad_steps = 0
+        self._warn = warn
+        self._augment = Augment()
+        self._bad_steps = 0
+        self._rollbacks = 0
+        self._earlier: tuple[Earlier, ...] = ()
+        self.pair = Pair(
+            self.network,
+            architecture=ARCHITECTURE,
+            likeness=likeness.performer,
+            double=double.performer,
+            config=config,
+            device=self.device,
+            bf16=self.bf16,
+        )
         self._resume()
 
     # -- the loop ---------------------------------------------------------------------------------------------
@@ -118,236 +109,165 @@ class Trainer:
         cancel: CancelToken | None = None,
         report: Callable[[Progress], None] = lambda _progress: None,
     ) -> Progress:
-        """Train to the end of the budget, scoring and checkpointing on the way; a cancelled run saves first."""
+        """Train to the end of the budget, scoring and checkpointing on the way.
+
+        Args:
+            cancel: polled between steps; a cancelled run saves a checkpoint first.
+            report: called after every step.
+
+        Raises:
+            Cancelled: `cancel` asked for it. ModelError: the run broke and lower rates did not help.
+            OutputError, ResourceError: a checkpoint cannot be written.
+        """
+        if checkpoint.load_state(self.folder) is None:
+            self._save()  # what a broken run goes back to
         started, before = time.monotonic(), self.progress.seconds
-        scored_at = before
-        while not self._finished():
+        scored = before
+        while self.progress.spent < 1.0:
             if cancel is not None and cancel.cancelled:
-                self.save()
+                if self._bad_steps == 0:
+                    self._save()
                 cancel.check()
-            self.progress.losses = self.train_step()
-            self.progress.step += 1
+            losses = self.train_step()
             self.progress.seconds = before + time.monotonic() - started
-            self.progress.spent = self._spent()
-            if self._score_due(scored_at):
-                self.score_and_save()
+            self._count(losses)
+            if self._score_due(scored) or self.progress.spent >= 1.0:
+                self._score_and_save()
                 # Scoring is no training: the budget does not pay for it.
                 started = time.monotonic() - (self.progress.seconds - before)
-                scored_at = self.progress.seconds
+                scored = self.progress.seconds
             report(self.progress)
-        self.score_and_save()
         return self.progress
 
-    def _spent(self) -> float:
-        if self.config.steps is not None:
-            return self.progress.step / self.config.steps
-        return self.progress.seconds / (60.0 * (self.config.minutes or 60.0))
+    def train_step(self) -> dict[str, float] | None:
+        """One step of painter and judge; the losses by name, or None when the step was not usable."""
+        progress, size = self.progress, self.network.resolution
+        # The warp teaches the encoder to see past shape, but also blurs what the decoder learns: it ebbs.
+        augment = replace(
+            self._augment,
+            warp=self._augment.warp * (1 - 0.7 * progress.spent),
+            flip=self._augment.flip * (1 - progress.spent),
+        )
+        likeness, double = (
+            draw(bank, count=self.config.batch, size=size, seed=self.config.seed, step=progress.step, augment=augment)
+            for bank in (self.likeness, self.double)
+        )
+        return self.pair.step(
+            likeness.to(self.device),
+            double.to(self.device),
+            step=progress.step,
+            spent=progress.spent,
+            rate_scale=0.5**self._rollbacks,
+        )
 
-    def _finished(self) -> bool:
-        return self._spent() >= 1.0
+    def _count(self, losses: dict[str, float] | None) -> None:
+        """Count a step; several unusable ones in a row send the run back to its last checkpoint."""
+        self.progress.step += 1
+        self.progress.spent = self.config.spent(step=self.progress.step, seconds=self.progress.seconds)
+        if losses is not None:
+            self.progress.losses, self._bad_steps = losses, 0
+            return
+        self._bad_steps += 1
+        if self._bad_steps >= _MAX_BAD_STEPS:
+            self._roll_back(f"{self._bad_steps} steps in a row gave no finite gradient")
 
-    def _score_due(self, scored_at: float) -> bool:
+    def _score_due(self, scored: float) -> bool:
         if self.config.score_every_steps is not None:
             return self.progress.step % self.config.score_every_steps == 0
-        return self.progress.seconds - scored_at >= 60 * self.config.score_every_minutes
-
-    def train_step(self) -> dict[str, float]:
-        """One step of painter and, after the warm-up, of the judge. Returns the losses by name."""
-        step, config = self.progress.step, self.config
-        spent = self._spent()
-        adversarial = spent >= config.adversary_from and config.adversary_weight > 0
-        self._set_rates(step, spent)
-        size = self.net.config.resolution
-        batches = {
-            role: draw(bank, count=config.batch, size=size, seed=config.seed, step=step, augment=self.augment).to(
-                self.device
-            )
-            for role, bank in self.banks.items()
-        }
-        total, parts, shown = self._paint(batches, swap=adversarial)
-        if adversarial:
-            judged, more = self._persuade(batches["likeness"], shown)
-            total, parts = total + judged, parts | more
-        self.painter_opt.zero_grad(set_to_none=True)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        if not self._usable(float(norm)):
-            return parts
-        self.painter_opt.step()
-        self._follow()
-        if adversarial:
-            parts |= self._judge_step(batches["likeness"], shown, penalty=step % config.penalty_every == 0)
-        return parts
-
-    def _paint(self, batches: dict[str, Batch], *, swap: bool) -> tuple[Tensor, dict[str, float], dict[str, Tensor]]:
-        """Reconstruction losses of both performers, and the pictures the judge will see."""
-        likeness, double = batches["likeness"], batches["double"]
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            codes = self.net.encoder(torch.cat([likeness.warped, double.warped]))
-            code_like, code_double = codes.chunk(2)
-            like_rgb, like_mask = self.net.decoders[self.performers[0]](code_like)
-            double_rgb, double_mask = self.net.decoders[self.performers[1]](code_double)
-            shown: dict[str, Tensor] = {"weight": likeness.core}
-            if swap:
-                # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
-                # by forgetting the double's expression.
-                shown["swap"] = self.net.decoders[self.performers[0]](code_double.detach())[0].float()
-                shown["swap_weight"] = double.core
-        shown["painted"] = like_rgb = like_rgb.float()
-        parts = {
-            "likeness": losses.reconstruction(like_rgb, likeness.target, likeness.weight),
-            "double": losses.reconstruction(double_rgb.float(), double.target, double.weight),
-            "mask": losses.mask_loss(like_mask.float(), likeness.mask)
-            + losses.mask_loss(double_mask.float(), double.mask),
-        }
-        total = parts["likeness"] + parts["double"] + parts["mask"]
-        return total, {name: float(value.detach()) for name, value in parts.items()}, shown
-
-    def _persuade(self, real: Batch, shown: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """What the judge's verdict asks of the painter."""
-        self.judge.requires_grad_(False)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            _, _, wanted = self._verdict(real.target, shown["weight"])
-            *painted, features = self._verdict(shown["painted"], shown["weight"])
-            *swapped, _ = self._verdict(shown["swap"], shown["swap_weight"])
-        self.judge.requires_grad_(True)
-        persuade = losses.persuading(_pair(painted), shown["weight"]) + losses.persuading(
-            _pair(swapped), shown["swap_weight"]
-        )
-        matching = losses.feature_matching([f.float() for f in features], [f.float() for f in wanted])
-        total = self.config.adversary_weight * persuade + self.config.matching_weight * matching
-        return total, {"persuade": float(persuade.detach()), "matching": float(matching.detach())}
-
-    def _judge_step(self, real: Batch, shown: dict[str, Tensor], *, penalty: bool) -> dict[str, float]:
-        """Train the judge on the performer's real crops against reconstructions and swaps."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            *true, _ = self._verdict(real.target, shown["weight"])
-            *painted, _ = self._verdict(shown["painted"].detach(), shown["weight"])
-            *swapped, _ = self._verdict(shown["swap"].detach(), shown["swap_weight"])
-        loss = losses.judged_real(_pair(true), shown["weight"]) + 0.5 * (
-            losses.judged_painted(_pair(painted), shown["weight"])
-            + losses.judged_painted(_pair(swapped), shown["swap_weight"])
-        )
-        if penalty and self.config.gradient_penalty > 0:
-            loss = loss + self.config.penalty_every * self.config.gradient_penalty * self._r1(real, shown["weight"])
-        self.judge_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.judge.parameters(), 10.0)
-        self.judge_opt.step()
-        return {"judge": float(loss.detach())}
-
-    def _r1(self, real: Batch, weight: Tensor) -> Tensor:
-        """R1 gradient penalty on real crops (Mescheder et al., ICML 2018), on half the batch, in float32."""
-        half = max(1, len(real) // 2)
-        crops = real.target[:half].detach().requires_grad_(True)
-        verdict, pixels, _ = self._verdict(crops, weight[:half])
-        (gradient,) = torch.autograd.grad(
-            verdict.mean(dim=(1, 2, 3)).sum() + pixels.mean(dim=(1, 2, 3)).sum(), crops, create_graph=True
-        )
-        return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
-
-    def _verdict(self, rgb: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The judge sees the face alone: hair and background of the double are no clue."""
-        verdict, fine, features = self.judge(faces_only(rgb, weight), self.performers[0])
-        return verdict.float(), fine.float(), features
-
-    # -- rates, averages, guards ------------------------------------------------------------------------------
-
-    def _set_rates(self, step: int, spent: float) -> None:
-        """Linear warm-up, then a cosine down to 2 % of the rate."""
-        rise = min(1.0, (step + 1) / self.config.warm_up)
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, spent)))
-        for group in self.painter_opt.param_groups:
-            group["lr"] = self.config.rate * rise * fall
-        for group in self.judge_opt.param_groups:
-            group["lr"] = self.config.judge_rate * fall
-
-    def _follow(self) -> None:
-        """Exponential moving average of the weights: what is scored and exported."""
-        decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.net.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
-
-    def _usable(self, norm: float) -> bool:
-        """False for a step whose gradient is not finite: it is skipped; several in a row end the run."""
-        if math.isfinite(norm):
-            self.bad_steps = 0
-            return True
-        self.bad_steps += 1
-        if self.bad_steps >= _MAX_BAD_STEPS:
-            raise ModelError(
-                f"{self.bad_steps} steps in a row gave no finite gradient at step {self.progress.step}",
-                hint="continue from the last checkpoint with a lower rate",
-            )
-        return False
+        return self.progress.seconds - scored >= 60 * self.config.score_every_minutes
 
     # -- scores and checkpoints -------------------------------------------------------------------------------
 
-    def score_and_save(self) -> None:
-        """Score on held-out crops, write the preview sheet and a line of metrics, and checkpoint."""
-        self.progress.scores = score.held_out(
-            self.average, self.judge, likeness=self.banks["likeness"], double=self.banks["double"], device=self.device
-        )
-        atomic.make_folder(self.folder)
-        preview.write_sheet(
-            self.folder / PREVIEW,
-            self.average,
-            likeness=self.banks["likeness"],
-            double=self.banks["double"],
-            device=self.device,
-        )
+    def _score_and_save(self) -> None:
+        """Score on held-out crops; a collapsed run goes back, any other is checkpointed, listed and previewed."""
+        pair, last = self.pair, self.progress.scores.get("likeness_psnr", 0.0)
+        banks = {"likeness": self.likeness, "double": self.double}
+        scores = score.held_out(pair.average, pair.judge, **banks, device=self.device)
+        if not scores["likeness_psnr"] >= last - _COLLAPSE_DB:
+            self._roll_back(f"held-out PSNR fell from {last:.1f} to {scores['likeness_psnr']:.1f} dB")
+            return
+        self.progress.scores = scores
+        self._save()
         line = {
             "step": self.progress.step,
             "seconds": round(self.progress.seconds, 1),
             "losses": self.progress.losses,
-            "scores": self.progress.scores,
+            "scores": scores,
         }
-        with (self.folder / METRICS).open("a") as handle:
-            handle.write(json.dumps(line) + "\n")
-        self.save()
+        try:
+            with (self.folder / METRICS).open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise atomic.writing_error(error, self.folder / METRICS) from error
+        preview.write_sheet(self.folder / PREVIEW, pair.average, **banks, device=self.device)
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write a checkpoint from which the run continues as if never broken."""
-        tensors = checkpoint.pack("net", self.net) | checkpoint.pack("average", self.average)
-        tensors |= checkpoint.pack("judge", self.judge)
-        tensors |= checkpoint.pack_optimizer("painter_opt", self.painter_opt)
-        tensors |= checkpoint.pack_optimizer("judge_opt", self.judge_opt)
-        state = {
-            "schema": "vfxswap.training/1",
-            "config": self.config.model_dump(),
-            "architecture": "autoencoder",
-            "network": self.net.config.to_json(),
-            "performers": {"likeness": self.performers[0], "double": self.performers[1]},
-            "seconds": self.progress.seconds,
-            "scores": self.progress.scores,
-            "precision": "bf16" if self.bf16 else "fp32",
-            "device": self.device.type,
-            **self.record,
-        }
-        checkpoint.save(self.folder, step=self.progress.step, tensors=tensors, state=state)
+        state = State(
+            step=self.progress.step,
+            config=self.config,
+            architecture=ARCHITECTURE,
+            network=self.network.to_json(),
+            performers=self.performers,
+            seconds=self.progress.seconds,
+            scores=self.progress.scores,
+            precision="bf16" if self.bf16 else "fp32",
+            device=self.device.type,
+            rollbacks=self._rollbacks,
+            consents=self.provenance.consents,
+            data=self.provenance.data,
+            earlier=self._earlier,
+        )
+        checkpoint.save(self.folder, tensors=self.pair.tensors(), state=state)
+
+    def _roll_back(self, reason: str) -> None:
+        """Go on from the last checkpoint with half the rate; raises ModelError when that was done too often."""
+        state = checkpoint.load_state(self.folder)
+        if state is None or self._rollbacks >= _MAX_ROLLBACKS:
+            raise ModelError(
+                f"{reason} at step {self.progress.step}, after {self._rollbacks} rollbacks",
+                path=self.folder,
+                hint="the last good checkpoint is kept; train again with another --seed or --precision fp32",
+            )
+        self._rollbacks += 1
+        self._bad_steps = 0
+        self.pair.restore(checkpoint.load_tensors(self.folder, state))
+        self._warn(
+            "rollback",
+            f"{reason} at step {self.progress.step}: back to step {state.step} with 1/{2**self._rollbacks} of the rate",
+        )
+        self.progress.step, self.progress.scores = state.step, state.scores
+        self.progress.spent = self.config.spent(step=state.step, seconds=self.progress.seconds)
 
     def _resume(self) -> None:
         state = checkpoint.load_state(self.folder)
         if state is None:
             return
-        started = (state["config"]["preset"], state["performers"])
-        wanted = (self.config.preset, {"likeness": self.performers[0], "double": self.performers[1]})
-        if started != wanted:
+        started = (state.config.preset, state.config.seed, state.performers)
+        if started != (self.config.preset, self.config.seed, self.performers):
             raise ModelError(
-                f"this folder was started with {started}, not {wanted}",
+                f"this folder was started with preset {started[0]}, seed {started[1]} and {_people(started[2])},"
+                f" not with {self.config.preset}, {self.config.seed} and {_people(self.performers)}",
                 path=self.folder,
                 hint="use another folder or the same arguments",
             )
-        tensors = checkpoint.load_tensors(self.folder, state)
-        checkpoint.unpack("net", self.net, tensors)
-        checkpoint.unpack("average", self.average, tensors)
-        checkpoint.unpack("judge", self.judge, tensors)
-        checkpoint.unpack_optimizer("painter_opt", self.painter_opt, tensors)
-        checkpoint.unpack_optimizer("judge_opt", self.judge_opt, tensors)
-        self.progress = Progress(step=int(state["step"]), seconds=float(state["seconds"]), scores=state["scores"])
-        self.progress.spent = self._spent()
+        self.pair.restore(checkpoint.load_tensors(self.folder, state))
+        self._rollbacks, self._earlier = state.rollbacks, state.earlier
+        self.progress = Progress(step=state.step, seconds=state.seconds, scores=state.scores)
+        self.progress.spent = self.config.spent(step=state.step, seconds=state.seconds)
+        self._note_change(state)
+
+    def _note_change(self, state: State) -> None:
+        """Training may go on with other facesets or consents; the model then records both."""
+        before = Provenance(consents=state.consents, data=state.data)
+        if before == self.provenance:
+            return
+        self._earlier = (*self._earlier, Earlier(**before.model_dump(), until=state.step))
+        self.progress.scores = {}  # of other crops: nothing to compare with
+        roles = [role for role, digest in self.provenance.data.items() if state.data.get(role) != digest]
+        what = f"the faceset of the {' and of the '.join(roles)}" if roles else "a consent"
+        self._warn("changed", f"{what} is not the one of the first {state.step} steps: the model will record both")
 
 
-def _pair(logits: list[Any]) -> tuple[Tensor, Tensor]:
-    return logits[0], logits[1]
+def _people(performers: Performers) -> str:
+    return f"{performers.likeness} over {performers.double}"

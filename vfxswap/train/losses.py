@@ -50,8 +50,10 @@ def ms_ssim(x: Tensor, y: Tensor, weight: Tensor, *, scales: int = 4) -> Tensor:
     to the number of scales used). The raster is really halved between scales.
 
     Args:
-        x, y: (N, 3, H, W) in [0, 1].
+        x: (N, 3, H, W) in [0, 1].
+        y: the same, to compare with.
         weight: (N, 1, H, W), at least 0.
+        scales: how many, 1..5; the raster must be at least 11 * 2**(scales - 1) pixels to blur without mirrors.
     """
     exponents = torch.tensor([0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:scales], device=x.device)
     exponents = exponents / exponents.sum()
@@ -78,24 +80,24 @@ def mask_loss(painted: Tensor, target: Tensor) -> Tensor:
     return (painted - target).abs().mean()
 
 
-def judged_real(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
-    """Hinge loss of logits that should be positive, coarse and fine."""
-    return functional.relu(1 - logits[0]).mean() + _inside(functional.relu(1 - logits[1]), weight)
+def judged_real(coarse: Tensor, fine: Tensor, core: Tensor) -> Tensor:
+    """Hinge loss of the judge's logits (N, 1, h, w) that should be positive; the fine ones count inside `core`."""
+    return functional.relu(1 - coarse).mean() + _inside(functional.relu(1 - fine), core)
 
 
-def judged_painted(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
-    """Hinge loss of logits that should be negative, coarse and fine."""
-    return functional.relu(1 + logits[0]).mean() + _inside(functional.relu(1 + logits[1]), weight)
+def judged_painted(coarse: Tensor, fine: Tensor, core: Tensor) -> Tensor:
+    """Hinge loss of the judge's logits (N, 1, h, w) that should be negative; the fine ones count inside `core`."""
+    return functional.relu(1 + coarse).mean() + _inside(functional.relu(1 + fine), core)
 
 
-def persuading(logits: tuple[Tensor, Tensor], weight: Tensor) -> Tensor:
-    """What the painter minimises: the discriminator's disbelief."""
-    return -logits[0].mean() - _inside(logits[1], weight)
+def persuading(coarse: Tensor, fine: Tensor, core: Tensor) -> Tensor:
+    """What the painter minimises: the judge's disbelief."""
+    return -coarse.mean() - _inside(fine, core)
 
 
-def _inside(fine: Tensor, weight: Tensor) -> Tensor:
+def _inside(fine: Tensor, core: Tensor) -> Tensor:
     """Mean of the fine logits' loss where the face is."""
-    return weighted_mean(fine, functional.interpolate(weight, size=fine.shape[-2:], mode="area"))
+    return weighted_mean(fine, functional.interpolate(core, size=fine.shape[-2:], mode="area"))
 
 
 def feature_matching(painted: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vfxswap import atomic
 from vfxswap.models.autoencoder import Autoencoder
-from vfxswap.train.data import Bank, centred
+from vfxswap.train.bank import Bank
+from vfxswap.train.data import centred
 
 _ROWS = 6
 

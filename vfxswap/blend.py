@@ -1,0 +1,132 @@
+"""Putting the face into the plate: relight it to its surroundings, then `over` in linear light."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vfxswap.pixels import F32, AnyArray, Matte, WorkingRgb
+
+GRID = 64
+"""Side of the relight grid over the crop."""
+
+# Boundary interpolation kernels of Z. Farbman, R. Fattal, D. Lischinski, "Convolution pyramids",
+# ACM Transactions on Graphics 30(6), 2011.
+_H1 = np.array([0.1507, 0.6836, 1.0334, 0.6836, 0.1507], np.float32)
+_H2 = 0.0270
+_G = np.array([0.0312, 0.7753, 0.0312], np.float32)
+
+_INSIDE = 0.1
+"""Weight of the face's inside among the samples, its edge's being 1."""
+
+_TOLERANCE = 0.6
+"""Stops from the boundary's median within which a sample counts; an occluder or hair lies beyond."""
+
+
+def log_light(rgb: F32, *, skin: float) -> F32:
+    """log2(max(x, 0) + skin / 256): light in stops, with a floor far below skin so that black stays finite."""
+    return np.log2(np.maximum(rgb, 0.0) + np.float32(skin / 256.0)).astype(np.float32)
+
+
+def relight_grid(*, plate: F32, face: F32, coverage: F32, skin: float) -> F32:
+    """The gain that takes the face's light to the plate's, known along the face's edge and spread inwards.
+
+    Args:
+        plate: (S, S, 3) linear crop of the plate.
+        face: (S, S, 3) the painted face in the same space.
+        coverage: (S, S) the face's matte.
+        skin: linear value of the double's median skin.
+
+    Returns:
+        (GRID, GRID, 3) float32, stops.
+    """
+    difference = log_light(plate, skin=skin) - log_light(face, skin=skin)
+    edge = _edge(coverage)
+    if float(edge.sum()) < 1.0:
+        return np.zeros((GRID, GRID, 3), np.float32)
+    weight = edge * _inliers(difference, edge)
+    weighted = np.concatenate([difference * weight[..., None], weight[..., None]], axis=-1)
+    small = np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
+    spread = membrane(small)
+    return np.asarray(spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), np.float32)
+
+
+def _edge(coverage: F32) -> F32:
+    """Weight of the samples: the band just inside the edge, and a little of the whole face.
+
+    The band alone is at the mercy of shadows and hair along the outline; the inside steadies it without
+    following features, since the membrane spreads every sample far.
+    """
+    size = coverage.shape[0]
+    reach = max(2, size // 12)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    inner = cv2.erode(coverage, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0)
+    sure = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0)
+    return np.asarray(sure * np.clip(1.0 - inner, 0.0, 1.0) + _INSIDE * inner, np.float32)
+
+
+def _inliers(difference: F32, edge: F32) -> F32:
+    """1 where the difference in stops is near the edge's weighted median, falling to 0 beyond the tolerance."""
+    light = difference.mean(axis=-1)
+    where = edge > 0
+    order = np.argsort(light[where])
+    weights = np.cumsum(edge[where][order])
+    median = float(light[where][order][int(np.searchsorted(weights, weights[-1] / 2))])
+    away = np.abs(light - median) / _TOLERANCE
+    return np.asarray(1.0 / (1.0 + away**4), np.float32)
+
+
+def membrane(samples: F32, *, levels: int = 6) -> F32:
+    """Convolve (H, W, C) with the pyramid whose quotient interpolates boundary values smoothly.
+
+    Divide the spread values by the spread weights. Source: see `_H1`.
+
+    Args:
+        samples: values times weights, and weights, in channels.
+        levels: halvings; log2 of the side reaches every corner.
+    """
+    pad = len(_H1)
+    padded = np.asarray(cv2.copyMakeBorder(samples, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0.0), np.float32)
+    out = _convolve(padded, _G)
+    if levels > 0:
+        spread = np.zeros_like(padded)
+        spread[::2, ::2] = membrane(np.ascontiguousarray(_convolve(padded, _H1)[::2, ::2]), levels=levels - 1)
+        out = out + _H2 * _convolve(spread, _H1)
+    return np.ascontiguousarray(out[pad:-pad, pad:-pad])
+
+
+def _convolve(image: F32, kernel: F32) -> F32:
+    out = cv2.sepFilter2D(image, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(out, np.float32).reshape(image.shape)
+
+
+def relight(raw: WorkingRgb, gain_stops: F32) -> WorkingRgb:
+    """(H, W, 3) raw * 2 ** gain."""
+    return WorkingRgb(raw * np.exp2(gain_stops))
+
+
+def over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
+    """The premultiplied face over the plate, written only where alpha is above 0.
+
+    Assigning, not arithmetic, keeps the rest bit-exact: -0.0, NaN payloads and infinities stay.
+
+    Args:
+        plate: (H, W, 3) in its own type.
+        face: (H, W, 3) float32, premultiplied, linear, the plate's space.
+        alpha: (H, W), as quantised for output.
+
+    Returns:
+        (H, W, 3) of the plate's type.
+    """
+    out = np.array(plate, copy=True)
+    held = plate.astype(np.float32)
+    # What is not finite behind the face counts as black: it must not shine through, and 0 * inf is NaN.
+    held[~np.isfinite(held)] = 0.0
+    mixed = held * (1.0 - alpha.astype(np.float32)[..., None]) + face
+    np.copyto(out, mixed.astype(plate.dtype), where=(alpha > 0)[..., None])
+    return out
+
+
+def quantised(coverage: Matte) -> AnyArray:
+    """(H, W) float16: the matte as it will be written, so that comp = plate * (1 - A) + face holds."""
+    return coverage.astype(np.float16)

@@ -1,0 +1,125 @@
+"""The shipped network as ONNX: weights stored in half, computed in float32.
+
+Half storage halves the file; each weight is cast back where it is used, and runtimes fold those casts when they
+load the file, so nothing is computed in half.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from vfxswap import infer
+from vfxswap.errors import ModelError
+from vfxswap.models.autoencoder import Swapper
+
+OPSET = 17
+FAITHFUL = 1e-4
+"""Largest difference allowed between ONNX and torch with the same half-rounded weights, of outputs in 0..1."""
+STORED = 0.01
+"""Largest difference allowed between ONNX and torch with the weights as trained: what half storage costs."""
+
+_HALF = "_half"
+_PROBES = 3
+
+
+def to_onnx(swapper: Swapper, *, resolution: int) -> bytes:
+    """Serialize encoder and likeness decoder, and check that the result is the same network.
+
+    Args:
+        swapper: the network; not changed.
+        resolution: side S of its crops.
+
+    Returns:
+        ONNX bytes, the same for the same weights and library versions. Input `crop` (N, 3, S, S) float32, outputs
+        `rgb` (N, 3, S, S) and `mask` (N, 1, S, S) float32, all 0..1; N is free.
+
+    Raises:
+        ModelError: a weight is not finite or too large for half, or ONNX Runtime's answer differs by more than
+            FAITHFUL or STORED.
+    """
+    trained = copy.deepcopy(swapper).cpu().float().eval()
+    rounded = _rounded(trained)
+    data = _half_storage(_trace(rounded, resolution=resolution))
+    _check(data, rounded=rounded, trained=trained, resolution=resolution)
+    return data
+
+
+def _rounded(swapper: Swapper) -> Swapper:
+    """A copy whose weights are what half can hold."""
+    rounded = copy.deepcopy(swapper)
+    with torch.no_grad():
+        for name, weight in rounded.named_parameters():
+            weight.copy_(weight.half().float())
+            if not bool(torch.isfinite(weight).all()):
+                raise ModelError(
+                    f"weight {name} has values that half cannot hold", hint="train again, the run diverged"
+                )
+    return rounded
+
+
+def _trace(swapper: Swapper, *, resolution: int) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    batch = {0: "N"}
+    with warnings.catch_warnings():
+        # The tracing exporter is enough for these networks; its successor needs onnxscript on top of onnx.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            swapper,
+            (torch.zeros(1, 3, resolution, resolution),),
+            buffer,  # type: ignore[arg-type]  # the tracing exporter takes a stream
+            input_names=["crop"],
+            output_names=["rgb", "mask"],
+            dynamic_axes={"crop": batch, "rgb": batch, "mask": batch},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _half_storage(model: onnx.ModelProto) -> bytes:
+    """The same graph with float32 weights stored as half behind a Cast each."""
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT:
+            continue
+        name = weight.name
+        half = numpy_helper.to_array(weight).astype(np.float16)
+        weight.CopyFrom(numpy_helper.from_array(half, name + _HALF))
+        casts.append(helper.make_node("Cast", [name + _HALF], [name], name=f"{name}_cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.producer_name, model.producer_version = "vfxswap", ""
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+@torch.no_grad()
+def _check(data: bytes, *, rounded: Swapper, trained: Swapper, resolution: int) -> None:
+    """Compare on noise of three sizes of detail: outputs of a network that was traced wrongly differ everywhere."""
+    random = np.random.default_rng(0)
+    crops = np.stack([_noise(random, detail=2**i, size=resolution) for i in range(_PROBES)])
+    answers = infer.session(data, device="cpu").run(crop=crops)
+    for reference, limit in ((rounded, FAITHFUL), (trained, STORED)):
+        wanted = reference(torch.from_numpy(crops))
+        for name, answer, tensor in zip(("rgb", "mask"), answers, wanted, strict=True):
+            if answer.shape != tuple(tensor.shape):
+                raise ModelError(f"ONNX gives {name} of shape {answer.shape}, torch {tuple(tensor.shape)}")
+            worst = float(np.abs(answer - tensor.numpy()).max())
+            if not worst <= limit:
+                raise ModelError(
+                    f"ONNX and torch differ by {worst:.2g} in {name} (allowed: {limit:g})",
+                    hint="check the versions of torch, onnx and onnxruntime against constraints.txt",
+                )
+
+
+def _noise(random: np.random.Generator, *, detail: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    coarse = random.uniform(0, 1, (3, size // detail, size // detail))
+    return coarse.repeat(detail, axis=1).repeat(detail, axis=2).astype(np.float32)

@@ -1,0 +1,287 @@
+"""One step of the adversarial pair: one network paints the face, a second judges it against the real performer.
+
+Each step both performers' crops are reconstructed by their own decoders. Once the judge has joined, it is shown
+the likeness's real crops beside painted ones (reconstructions, and swaps of the double), and its verdict goes back
+into the likeness's decoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vfxswap.models import build
+from vfxswap.models.autoencoder import AutoencoderConfig
+from vfxswap.models.discriminator import CodeJudge, Discriminator
+from vfxswap.train import checkpoint, losses
+from vfxswap.train.config import TrainConfig
+from vfxswap.train.data import Batch
+from vfxswap.train.score import faces_only
+
+_PAINTER_CLIP = 1.0
+_JUDGE_CLIP = 10.0
+_LEAST_RATE = 0.02
+
+_Net = TypeVar("_Net", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The likeness as painted in one step, (N, 3, S, S) float32; `swapped` is None until the judge has joined."""
+
+    reconstructed: Tensor
+    swapped: Tensor | None
+    codes: Tensor
+    """(2 N, code) float32, the likeness's, then the double's, as the decoders saw them."""
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What the judge says of a batch, float32: logits (N, 1, h, w) for the whole and for each spot, and features."""
+
+    coarse: Tensor
+    fine: Tensor
+    features: list[Tensor]
+
+
+class Pair:
+    """Painter, its moving average, the judge and their optimisers; `step` trains them once.
+
+    Attributes:
+        net: the painter: shared encoder, a decoder for each performer.
+        average: exponential moving average of `net`; what is scored and exported.
+        judge: the discriminator of the likeness.
+    """
+
+    def __init__(
+        self,
+        network: AutoencoderConfig,
+        *,
+        architecture: str,
+        likeness: str,
+        double: str,
+        config: TrainConfig,
+        device: torch.device,
+        bf16: bool,
+    ) -> None:
+        self.likeness, self.double = likeness, double
+        self.config, self.device, self.bf16 = config, device, bf16
+        torch.manual_seed(config.seed)
+        self.net = _placed(build(architecture, network, (likeness, double)), device)
+        self.average = _placed(build(architecture, network, (likeness, double)), device)
+        self.average.load_state_dict(self.net.state_dict())
+        self.average.requires_grad_(False)
+        self.judge = _placed(Discriminator((likeness,)), device)
+        self._painter_opt = torch.optim.AdamW(
+            self.net.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self._judge_opt = torch.optim.AdamW(self.judge.parameters(), lr=config.judge_rate, betas=(0.0, 0.99))
+        self.code_judge = CodeJudge(network.code).to(device)
+        self._code_opt = torch.optim.AdamW(self.code_judge.parameters(), lr=config.judge_rate, betas=(0.5, 0.99))
+
+    # -- one step ---------------------------------------------------------------------------------------------
+
+    def step(
+        self, likeness: Batch, double: Batch, *, step: int, spent: float, rate_scale: float = 1.0
+    ) -> dict[str, float] | None:
+        """Train once.
+
+        Args:
+            likeness: batch of the performer to paint, on the device.
+            double: the same of the performer to paint over.
+            step: its number; every `penalty_every`th carries the judge's gradient penalty.
+            spent: 0..1 of the budget; rates and the judge's entry follow it.
+            rate_scale: 1, or less after a rollback.
+
+        Returns:
+            The losses by name, or None when a gradient was not finite; that network was then left as it was.
+        """
+        self._set_rates(step, spent, rate_scale)
+        adversarial = spent >= self.config.adversary_from and self.config.adversary_weight > 0
+        total, parts, painted = self._paint(likeness, double, step=step, swap=adversarial)
+        if painted.swapped is not None:
+            judged, more = self._persuade(likeness, double, painted.reconstructed, painted.swapped)
+            total, parts = total + judged, parts | more
+        self._painter_opt.zero_grad(set_to_none=True)
+        total.backward()
+        if not _advance(self.net, self._painter_opt, clip=_PAINTER_CLIP):
+            return None
+        self._follow(step)
+        parts |= self._judge_codes(painted.codes.detach())
+        if painted.swapped is None:
+            return parts
+        penalty = step % self.config.penalty_every == 0 and self.config.gradient_penalty > 0
+        loss = self._judge_loss(likeness, double, painted.reconstructed, painted.swapped, penalty=penalty)
+        self._judge_opt.zero_grad(set_to_none=True)
+        loss.backward()
+        if not _advance(self.judge, self._judge_opt, clip=_JUDGE_CLIP):
+            return None
+        return parts | {"judge": float(loss.detach())}
+
+    def _paint(
+        self, likeness: Batch, double: Batch, *, step: int, swap: bool
+    ) -> tuple[Tensor, dict[str, float], Painted]:
+        """Reconstruction losses of both performers, and the pictures the judge will see."""
+        with self._autocast():
+            means = self.net.encoder(torch.cat([likeness.warped, double.warped]))
+            codes = means + self._noise(means, step)
+            code_likeness, code_double = codes.chunk(2)
+            rgb, mask = self.net.decoders[self.likeness](code_likeness)
+            double_rgb, double_mask = self.net.decoders[self.double](code_double)
+            swapped = None
+            if swap:
+                # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
+                # by forgetting the double's expression.
+                swapped = self.net.decoders[self.likeness](code_double.detach())[0].float()
+        rgb = rgb.float()
+        parts = {
+            "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
+            "double": losses.reconstruction(double_rgb.float(), double.target, double.weight),
+            "mask": losses.mask_loss(mask.float(), likeness.mask) + losses.mask_loss(double_mask.float(), double.mask),
+        }
+        total = parts["likeness"] + parts["double"] + parts["mask"]
+        # A code pays for its power in noise: what a decoder knows by itself, such as whose face it paints, is not
+        # worth sending.
+        parts["power"] = 0.5 * means.float().square().sum(dim=1).mean()
+        parts["confusion"] = self._confusion(codes.float())
+        total = total + self.config.code_power * parts["power"] + self.config.confusion_weight * parts["confusion"]
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        return total, values, Painted(rgb, swapped, codes.float())
+
+    def _noise(self, codes: Tensor, step: int) -> Tensor:
+        """Unit Gaussian noise, a function of the step alone, so that a resumed run sees the same."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        return torch.randn(codes.shape, generator=generator).to(codes.device)
+
+    def _confusion(self, codes: Tensor) -> Tensor:
+        """What the encoder pays when the code judge can tell: cross entropy to a coin's toss."""
+        self.code_judge.requires_grad_(False)
+        logits = self.code_judge(codes)
+        self.code_judge.requires_grad_(True)
+        return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, 0.5))
+
+    def _judge_codes(self, codes: Tensor) -> dict[str, float]:
+        """Train the code judge on codes of the likeness, then of the double; its accuracy is 0.5 when it cannot tell."""
+        logits = self.code_judge(codes)
+        truth = torch.zeros_like(logits)
+        truth[: len(truth) // 2] = 1.0
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+        self._code_opt.zero_grad(set_to_none=True)
+        loss.backward()
+        _advance(self.code_judge, self._code_opt, clip=_JUDGE_CLIP)
+        return {"codes_told": float(((logits > 0) == (truth > 0.5)).float().mean())}
+
+    def _persuade(
+        self, likeness: Batch, double: Batch, reconstructed: Tensor, swapped: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """What the judge's verdict asks of the painter."""
+        self.judge.requires_grad_(False)
+        with self._autocast():
+            real = self._verdict(likeness.target, likeness.core)
+            painted = self._verdict(reconstructed, likeness.core)
+            other = self._verdict(swapped, double.core)
+        self.judge.requires_grad_(True)
+        persuade = losses.persuading(painted.coarse, painted.fine, likeness.core)
+        persuade = persuade + losses.persuading(other.coarse, other.fine, double.core)
+        matching = losses.feature_matching(painted.features, real.features)
+        total = self.config.adversary_weight * persuade + self.config.matching_weight * matching
+        return total, {"persuade": float(persuade.detach()), "matching": float(matching.detach())}
+
+    def _judge_loss(
+        self, likeness: Batch, double: Batch, reconstructed: Tensor, swapped: Tensor, *, penalty: bool
+    ) -> Tensor:
+        """What the judge learns: the performer's real crops against reconstructions and swaps."""
+        with self._autocast():
+            real = self._verdict(likeness.target, likeness.core)
+            painted = self._verdict(reconstructed.detach(), likeness.core)
+            other = self._verdict(swapped.detach(), double.core)
+        fakes = losses.judged_painted(painted.coarse, painted.fine, likeness.core)
+        fakes = fakes + losses.judged_painted(other.coarse, other.fine, double.core)
+        loss = losses.judged_real(real.coarse, real.fine, likeness.core) + 0.5 * fakes
+        if penalty:
+            loss = loss + self.config.penalty_every * self.config.gradient_penalty * self._r1(likeness)
+        return loss
+
+    def _r1(self, real: Batch) -> Tensor:
+        """R1 gradient penalty on real crops (Mescheder et al., ICML 2018), on half the batch, in float32."""
+        half = max(1, len(real) // 2)
+        crops = real.target[:half].detach().requires_grad_(True)
+        verdict = self._verdict(crops, real.core[:half])
+        logits = verdict.coarse.mean(dim=(1, 2, 3)).sum() + verdict.fine.mean(dim=(1, 2, 3)).sum()
+        (gradient,) = torch.autograd.grad(logits, crops, create_graph=True)
+        return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+
+    def _verdict(self, rgb: Tensor, core: Tensor) -> _Verdict:
+        """The judge sees the face alone: hair and background of the double are no clue."""
+        coarse, fine, features = self.judge(faces_only(rgb, core), self.likeness)
+        return _Verdict(coarse.float(), fine.float(), [f.float() for f in features])
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    # -- rates and averages -----------------------------------------------------------------------------------
+
+    def _set_rates(self, step: int, spent: float, scale: float) -> None:
+        """Linear warm-up of the painter, then a cosine down to 2 % of the rate for both."""
+        rise = min(1.0, (step + 1) / self.config.warm_up)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, spent)))
+        fall = scale * (_LEAST_RATE + (1 - _LEAST_RATE) * cosine)
+        for group in self._painter_opt.param_groups:
+            group["lr"] = self.config.rate * rise * fall
+        for group in self._judge_opt.param_groups:
+            group["lr"] = self.config.judge_rate * fall
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the average towards the weights; early on it follows closely."""
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        for slow, fast in zip(self.average.parameters(), self.net.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)
+
+    # -- checkpoints ------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by name."""
+        packed: dict[str, Tensor] = {}
+        for name, module in self._modules():
+            packed |= checkpoint.pack(name, module)
+        for name, optimizer in self._optimizers():
+            packed |= checkpoint.pack_optimizer(name, optimizer)
+        return packed
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave; raises ModelError when it does not fit."""
+        for name, module in self._modules():
+            checkpoint.unpack(name, module, tensors)
+        for name, optimizer in self._optimizers():
+            checkpoint.unpack_optimizer(name, optimizer, tensors)
+
+    def _modules(self) -> Iterator[tuple[str, nn.Module]]:
+        yield from (
+            ("net", self.net),
+            ("average", self.average),
+            ("judge", self.judge),
+            ("code_judge", self.code_judge),
+        )
+
+    def _optimizers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
+        yield from (("painter_opt", self._painter_opt), ("judge_opt", self._judge_opt), ("code_opt", self._code_opt))
+
+
+def _placed(module: _Net, device: torch.device) -> _Net:
+    # Module.to takes memory_format, but torch's type stubs do not say so for subclasses.
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _advance(module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float) -> bool:
+    """Step with clipped gradients; False, and nothing done, when they are not finite."""
+    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
+    if not math.isfinite(float(norm)):
+        return False
+    optimizer.step()
+    return True

@@ -1,0 +1,137 @@
+"""A faceset held in memory as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfxswap import align, faceset
+from vfxswap.errors import FacesetError
+from vfxswap.face import mesh
+from vfxswap.pixels import F32, F64
+
+HELD_OUT_EVERY = 10
+"""Every tenth crop is never trained on: it scores the model."""
+
+LEAST_CROPS = 4
+
+_EYE_WEIGHT = 3.0
+_MOUTH_WEIGHT = 1.5
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One performer's crops as tensors, wider than the model's frame by align.FACESET_MARGIN."""
+
+    performer: str
+    rgb: Tensor
+    """(N, 3, R, R) float16, model space, RGB."""
+    mask: Tensor
+    """(N, 1, R, R) float16 coverage."""
+    weight: Tensor
+    """(N, 1, R, R) float16, where errors count: the face and its rim 1, eyes and mouth more, the rest a little."""
+    core: Tensor
+    """(N, 1, R, R) float16, the inside of the face, soft: what the judge sees. The outline must be no clue."""
+    chance: F64
+    """(N,) probability of drawing each training crop: yaw is balanced; 0 for held-out crops."""
+    held_out: tuple[int, ...]
+    crops: tuple[faceset.Crop, ...] = ()
+    """Where the tensors come from, in their order."""
+    source_size: int = 1
+    """Side in pixels that the crops' landmarks refer to."""
+    digest: str = ""
+    """sha256 of the faceset (Faceset.digest), for the record."""
+    bend: Tensor | None = None
+    """(N, 2, G, G) float32 displacement towards the other performer's shape, in crop sides; None: no disguise."""
+    tint: F64 = field(default_factory=lambda: np.ones(3))
+    """(3,) gain of encoded values towards the other performer's skin."""
+
+    def __len__(self) -> int:
+        return int(self.rgb.shape[0])
+
+
+def load_bank(source: faceset.Faceset, *, resolution: int) -> Bank:
+    """Read a faceset's crops into memory at the raster that a model of `resolution` needs.
+
+    Raises:
+        FacesetError: fewer than LEAST_CROPS usable crops.
+    """
+    crops = source.usable()
+    if len(crops) < LEAST_CROPS:
+        raise FacesetError(
+            f"faceset of {source.performer} has {len(crops)} usable crops, at least {LEAST_CROPS} are needed",
+            path=source.folder,
+            hint="build it from more frames",
+        )
+    raster = min(source.size, round(resolution * align.FACESET_MARGIN))
+    rgb = np.empty((len(crops), 3, raster, raster), np.float16)
+    mask = np.empty((len(crops), 1, raster, raster), np.float16)
+    weight = np.empty((len(crops), 1, raster, raster), np.float16)
+    core = np.empty((len(crops), 1, raster, raster), np.float16)
+    for i, crop in enumerate(crops):
+        encoded, coverage = source.load(crop)
+        rgb[i] = _fit(encoded, raster).transpose(2, 0, 1)
+        covered = _fit(coverage, raster)
+        mask[i, 0] = covered
+        focus = focus_map(crop.landmarks[:, :2] * (raster / source.size), size=raster)
+        weight[i, 0] = 0.05 + 0.95 * rim_map(covered) + focus * covered
+        core[i, 0] = core_map(covered)
+    held = tuple(range(min(HELD_OUT_EVERY // 2, len(crops) - 1), len(crops), HELD_OUT_EVERY))
+    chance = yaw_balance(np.array([crop.pose_deg[1] for crop in crops]))
+    chance[list(held)] = 0.0
+    return Bank(
+        source.performer,
+        torch.from_numpy(rgb),
+        torch.from_numpy(mask),
+        torch.from_numpy(weight),
+        torch.from_numpy(core),
+        chance / chance.sum(),
+        held,
+        crops,
+        source.size,
+        source.digest(),
+    )
+
+
+def _fit(image: F32, raster: int) -> F32:
+    if image.shape[0] == raster:
+        return image
+    return np.asarray(cv2.resize(image, (raster, raster), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def focus_map(points: F64, *, size: int) -> F32:
+    """(size, size) extra loss weight from landmarks (478, 2) in crop pixels: eyes, then mouth."""
+    out = np.zeros((size, size), np.float32)
+    for region, weight in (
+        (mesh.LIPS_OUTER, _MOUTH_WEIGHT),
+        (mesh.LEFT_EYE, _EYE_WEIGHT),
+        (mesh.RIGHT_EYE, _EYE_WEIGHT),
+    ):
+        hull = cv2.convexHull(points[list(region)].astype(np.float32))
+        cv2.fillConvexPoly(out, np.round(hull * 16).astype(np.int32), weight, lineType=cv2.LINE_8, shift=4)
+    grow = max(3, size // 24) | 1
+    out = np.asarray(cv2.dilate(out, np.ones((grow, grow), np.uint8)), np.float32)
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), size / 64), np.float32)
+
+
+def rim_map(mask: F32) -> F32:
+    """(S, S) the face and a rim of a sixteenth of its crop around it."""
+    size = max(3, mask.shape[0] // 16) | 1
+    return np.asarray(cv2.dilate(mask, np.ones((size, size), np.uint8)), np.float32)
+
+
+def core_map(mask: F32) -> F32:
+    """(S, S) the face less a rim of about a twentieth of its crop, soft."""
+    size = max(3, mask.shape[0] // 10) | 1
+    inner = cv2.erode(mask, np.ones((size, size), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.GaussianBlur(inner, (0, 0), mask.shape[0] / 80), np.float32)
+
+
+def yaw_balance(yaw: F64) -> F64:
+    """(N,) draw weights that lift rare yaw angles: the inverse square root of each one's density (10 degree kernel)."""
+    density = np.exp(-0.5 * ((yaw[:, None] - yaw[None, :]) / 10.0) ** 2).sum(axis=1)
+    return np.asarray(1.0 / np.sqrt(density), np.float64)

@@ -1,0 +1,140 @@
+"""The .vfxmodel package: an ONNX network and a manifest that says what it is. Opened with a Grant only.
+
+The consented hash is that of the ONNX bytes, not of the package: the manifest names the consents, so the
+package's own hash could not be in them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vfxswap import archive, infer
+from vfxswap.errors import ModelError
+from vfxswap.pixels import AnyArray, Matte, ModelRgb
+from vfxswap.trust import Grant
+
+KIND: Final = "model"
+VERSION: Final = 1
+NETWORK: Final = "network.onnx"
+
+
+class Performers(BaseModel):
+    """Whose faces a model holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    likeness: str
+    double: str
+
+    def by_role(self) -> dict[Literal["likeness", "double"], str]:
+        """As the consent gate wants them."""
+        return {"likeness": self.likeness, "double": self.double}
+
+
+class ModelCard(BaseModel):
+    """What a model's manifest says. Everything a renderer needs to know, and where the model comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    resolution: int = Field(ge=16, le=4096)
+    template: str
+    """Name of the crop's alignment (align.TEMPLATE)."""
+    encoding: str
+    """Encoding id of model space (color.ModelSpace)."""
+    exposure: str
+    """How the shot's gain is found."""
+    layout: str = "NCHW float32 RGB 0..1: crop -> rgb, mask"
+    performers: Performers
+    consents: tuple[dict[str, str], ...]
+    """Ids and record hashes of the consents it was trained under."""
+    data: dict[str, str]
+    """sha256 of each faceset it was trained on."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    storage: str = "fp16"
+    onnx_sha256: str = ""
+
+
+def write(path: Path, *, card: ModelCard, onnx: bytes) -> None:
+    """Write a .vfxmodel atomically; the ONNX hash is put into the manifest here."""
+    whole = card.model_copy(update={"onnx_sha256": archive.sha256(onnx)})
+    archive.write(
+        path, kind=KIND, version=VERSION, manifest=json.loads(whole.model_dump_json()), members={NETWORK: onnx}
+    )
+
+
+def read_card(path: Path) -> ModelCard:
+    """The manifest of a .vfxmodel, its hashes verified; raises ModelError for anything else."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[ModelCard, bytes]:
+    if path.suffix != ".vfxmodel" and path.exists():
+        raise ModelError(f"{path.name} is not a .vfxmodel", path=path, hint="make one with vfxswap export")
+    manifest, members = archive.read(path, kind=KIND, version=VERSION, error=ModelError)
+    manifest.pop("schema", None)
+    try:
+        card = ModelCard.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(step) for step in first["loc"])
+        raise ModelError(f"manifest field {field}: {first['msg']}", path=path, hint="export the model again") from error
+    if NETWORK not in members or archive.sha256(members[NETWORK]) != card.onnx_sha256:
+        raise ModelError("the network does not match the manifest", path=path, hint="export the model again")
+    return card, members[NETWORK]
+
+
+class Painter(Protocol):
+    """What measuring and rendering need of a model."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What it says of itself."""
+
+    @property
+    def resolution(self) -> int:
+        """Side of its crops in pixels."""
+
+    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
+        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S)."""
+
+
+class SwapModel:
+    """A loaded model: paints the likeness over crops of the double."""
+
+    def __init__(self, path: Path, *, grant: Grant, device: infer.Device = "auto") -> None:
+        """Verify, check the grant and load.
+
+        Args:
+            path: the .vfxmodel.
+            grant: leave to swap with exactly this model's network and performers.
+            device: where it runs.
+
+        Raises:
+            ConsentError: the grant is for something else. ModelError: not a model, damaged, or too new.
+        """
+        self.card, onnx = _read(path)
+        grant.require(use="swap", performers=self.card.performers.by_role(), model_sha256=self.card.onnx_sha256)
+        self._session = infer.session(onnx, device=device)
+        self.provider = self._session.provider
+
+    @property
+    def resolution(self) -> int:
+        """Side of its crops in pixels."""
+        return self.card.resolution
+
+    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
+        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S)."""
+        feed: AnyArray = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
+        rgb, mask = self._session.run(crop=feed)
+        if not (np.isfinite(rgb).all() and np.isfinite(mask).all()):
+            raise ModelError("the network painted values that are not numbers", hint="try --device cpu, or train again")
+        painted = np.clip(rgb[0].transpose(1, 2, 0), 0.0, 1.0).astype(np.float32)
+        return ModelRgb(painted), Matte(np.clip(mask[0, 0], 0.0, 1.0).astype(np.float32))
