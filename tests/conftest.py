@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from .support import Studio, write_plate
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -15,3 +17,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the test material in {SHARED}, which is not part of the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """Models made by hand and signed consents for them (tests/support.py)."""
+    return Studio.make(tmp_path_factory.mktemp("production"))
+
+
+@pytest.fixture(scope="session")
+def face_plate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Pattern of a plate of four half EXR frames, 1001-1004, with a real face that moves a little."""
+    return write_plate(tmp_path_factory.mktemp("shot") / "plate")

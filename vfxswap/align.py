@@ -100,18 +100,28 @@ def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
         (window.height, window.width[, C]) float32; outside the crop its border repeats.
     """
     here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
-    source, grow = _prefiltered(crop, scale_of(here))
-    source = _enlarged(source)
-    grow *= _UPSCALE
-    here = compose(np.array([[grow, 0.0, 0.0], [0.0, grow, 0.0]]), here)
+    planes = crop.reshape(*crop.shape[:2], -1)
+    # Four at a time: for more OpenCV falls back to positions of 1/32 pixel.
+    parts = [_put(planes[..., i : i + 4], here, window) for i in range(0, planes.shape[2], 4)]
+    out = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    return out.reshape(window.height, window.width, *crop.shape[2:])
+
+
+def _put(planes: F32, matrix: Matrix23, window: Window) -> F32:
+    """(H, W, C) of (S, S, C), C at most 4, by a matrix from `window`'s own corner -> crop."""
+    # OpenCV has no channel axis where there is one channel.
+    source = np.ascontiguousarray(planes if planes.shape[2] > 1 else planes[..., 0])
+    source, grow = _prefiltered(source, scale_of(matrix))
+    source, grow = _enlarged(source), grow * _UPSCALE
+    matrix = compose(np.array([[grow, 0.0, 0.0], [0.0, grow, 0.0]]), matrix)
     out = cv2.warpAffine(
         source,
-        to_opencv(here),
+        to_opencv(matrix),
         (window.width, window.height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(out, np.float32)
+    return np.asarray(out, np.float32).reshape(window.height, window.width, planes.shape[2])
 
 
 def _prefiltered(crop: F32, scale: float) -> tuple[F32, float]:

@@ -250,7 +250,7 @@ class _Reporter:
             # A budget in minutes has no number of steps; this is what it will come to at the rate so far.
             total = self._config.steps or max(now.step, round(now.step / max(now.spent, 1e-3)))
             self._work.sink.emit(Progress(stage="train", done=now.step, total=total))
-        if now.scores is not self._scores:
+        if now.scores and now.scores is not self._scores:
             self._scores = now.scores
             rate = (now.step - self._first[0]) / max(now.seconds - self._first[1], 1e-3)
             left = now.seconds / max(now.spent, 1e-6) - now.seconds

@@ -1,0 +1,85 @@
+"""The shipped network as ONNX: the same answers as torch, stored in half, the same bytes each time."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from vfxswap import infer
+from vfxswap.errors import ModelError
+from vfxswap.models import export, preset
+from vfxswap.models.autoencoder import Autoencoder, Swapper
+
+
+def swapper(name: str = "test", *, seed: int = 0) -> Swapper:
+    """A network whose outputs fill 0..1, as a trained one's do."""
+    torch.manual_seed(seed)
+    net = Swapper(Autoencoder(preset(name), ("ben", "anna")), "ben")
+    with torch.no_grad():
+        net.decoder.head.get_parameter("weight").mul_(30)
+    return net
+
+
+@pytest.mark.parametrize(("name", "size"), [("test", 64), ("tiny", 128)])
+def test_onnx_equals_torch(name: str, size: int) -> None:
+    net = swapper(name)
+    session = infer.session(export.to_onnx(net, resolution=size), device="cpu")
+    assert session.inputs == ("crop",)
+    assert session.outputs == ("rgb", "mask")
+    crops = np.random.default_rng(1).uniform(0, 1, (3, 3, size, size)).astype(np.float32)
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(crops))
+    for answer, tensor in zip(session.run(crop=crops), wanted, strict=True):
+        assert answer.dtype == np.float32
+        assert np.ptp(answer) > 0.1
+        assert np.abs(answer - tensor.numpy()).max() < export.STORED
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_batches_of_any_size(count: int) -> None:
+    session = infer.session(export.to_onnx(swapper(), resolution=64), device="cpu")
+    rgb, mask = session.run(crop=np.zeros((count, 3, 64, 64), np.float32))
+    assert rgb.shape == (count, 3, 64, 64)
+    assert mask.shape == (count, 1, 64, 64)
+
+
+def test_weights_are_stored_in_half_and_used_in_single() -> None:
+    net = swapper()
+    data = export.to_onnx(net, resolution=64)
+    model = onnx.load_from_string(data)
+    kinds = {weight.data_type for weight in model.graph.initializer}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    values = sum(p.numel() for p in net.parameters())
+    assert 2 * values < len(data) < 2 * values + 20_000
+    assert {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)} == {onnx.TensorProto.FLOAT}
+
+
+def test_same_weights_same_bytes() -> None:
+    net = swapper()
+    before = copy.deepcopy(net.state_dict())
+    assert export.to_onnx(net, resolution=64) == export.to_onnx(swapper(), resolution=64)
+    assert export.to_onnx(swapper(seed=1), resolution=64) != export.to_onnx(net, resolution=64)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_weights_that_half_cannot_hold_are_refused(value: float) -> None:
+    net = swapper()
+    with torch.no_grad():
+        net.encoder.dense.weight[0, 0] = value
+    with pytest.raises(ModelError, match=r"weight encoder\.dense\.weight has values that half cannot hold"):
+        export.to_onnx(net, resolution=64)
+
+
+def test_a_network_that_half_storage_would_change_is_refused() -> None:
+    """Weights whose differences matter and drown in rounding: large, and cancelling each other."""
+    net = swapper()
+    with torch.no_grad():
+        net.encoder.dense.weight.copy_(torch.randn_like(net.encoder.dense.weight) * 3000)
+        net.decoder.dense.weight.mul_(30)
+    with pytest.raises(ModelError, match=r"ONNX and torch differ by .* in (rgb|mask)"):
+        export.to_onnx(net, resolution=64)

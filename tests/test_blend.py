@@ -1,0 +1,136 @@
+"""Light and over: what is known of the surroundings, and that nothing else is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vfxswap import blend
+from vfxswap.pixels import Matte, WorkingRgb
+
+from .support import disc
+
+SIZE = 128
+SKIN = 0.18
+
+
+def skin(seed: int = 0) -> np.ndarray:
+    """(SIZE, SIZE, 3) a lit, textured surface around SKIN."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    light = 0.7 + 0.5 * x + 0.2 * np.sin(9 * y)
+    texture = np.exp2(rng.normal(0, 0.05, (SIZE, SIZE, 1)))
+    return (SKIN * light[..., None] * texture * [1.1, 0.9, 0.7]).astype(np.float32)
+
+
+TINT = np.array([0.6, -0.25, -0.8], np.float32)
+"""Stops."""
+
+
+def inside(grid: np.ndarray) -> np.ndarray:
+    """The grid's values under the face."""
+    return grid[disc(blend.GRID) > 0.5]
+
+
+def test_a_known_tint_is_found():
+    face = skin()
+    grid = blend.relight_grid(plate=face * np.exp2(TINT), face=face, coverage=disc(SIZE), skin=SKIN)
+    assert grid.shape == (blend.GRID, blend.GRID, 3)
+    assert np.abs(inside(grid) - TINT).max() < 0.02
+    raw = WorkingRgb(np.full((blend.GRID, blend.GRID, 3), 0.18, np.float32))
+    np.testing.assert_allclose(
+        inside(blend.relight(raw, grid)) / 0.18, np.exp2(np.tile(TINT, (inside(grid).shape[0], 1))), rtol=0.02
+    )
+
+
+def test_light_that_falls_off_across_the_face_is_followed():
+    face = skin()
+    ramp = np.linspace(-0.4, 0.4, SIZE, dtype=np.float32)[None, :, None] * np.ones((SIZE, 1, 3), np.float32)
+    grid = blend.relight_grid(plate=face * np.exp2(ramp), face=face, coverage=disc(SIZE), skin=SKIN)
+    wanted = np.linspace(-0.4, 0.4, blend.GRID, dtype=np.float32)[None, :, None] * np.ones((blend.GRID, 1, 3))
+    assert np.abs(inside(grid) - inside(wanted)).max() < 0.2
+    assert np.corrcoef(inside(grid)[:, 0], inside(wanted)[:, 0])[0, 1] > 0.95
+
+
+def test_a_bright_occluder_over_an_eighth_of_the_edge_is_ignored():
+    face = skin()
+    plate = face * np.exp2(TINT)
+    y, x = np.mgrid[0:SIZE, 0:SIZE] - SIZE / 2
+    wedge = np.abs(np.arctan2(y, x)) < 0.12 * np.pi
+    plate[wedge] = 8.0
+    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), skin=SKIN)
+    assert np.abs(np.median(inside(grid), axis=0) - TINT).max() < 0.02
+    assert np.abs(inside(grid) - TINT).max() < 0.1
+
+
+def test_black_and_negative_light_stay_finite():
+    face, plate = skin(), -skin(1)
+    plate[::2] = 0.0
+    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), skin=SKIN)
+    assert np.isfinite(grid).all()
+    assert np.abs(grid).max() < 16
+    assert (
+        blend.relight_grid(plate=plate, face=face, coverage=np.zeros((SIZE, SIZE), np.float32), skin=SKIN) == 0
+    ).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 64, 65])
+def test_the_membrane_spreads_a_constant_everywhere(size):
+    samples = np.zeros((size, size, 2), np.float32)
+    samples[0, :, 0], samples[0, :, 1] = 0.7, 1.0
+    spread = blend.membrane(samples)
+    assert spread.shape == samples.shape
+    reached = spread[..., 1] > 1e-6
+    np.testing.assert_allclose(spread[..., 0][reached] / spread[..., 1][reached], 0.7, rtol=1e-3)
+    if size > 4:
+        assert reached.all()
+
+
+# ----------------------------------------------------------------------------------------------------- over
+
+
+def test_half_of_a_constant_over_a_constant_is_the_linear_mean():
+    plate = np.full((8, 9, 3), 4.0, np.float16)
+    alpha = np.full((8, 9), 0.5, np.float16)
+    face = np.full((8, 9, 3), 1.0, np.float32) * alpha[..., None].astype(np.float32)
+    assert (blend.over(plate, face, alpha) == 2.5).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_only_covered_pixels_change_whatever_the_bits(seed):
+    rng = np.random.default_rng(seed)
+    plate = rng.integers(0, 2**16, (6, 7, 3), dtype=np.uint16).view(np.float16)  # NaN payloads, -0.0, Inf, denormals
+    alpha = np.where(rng.random((6, 7)) < 0.5, 0, rng.random((6, 7))).astype(np.float16)
+    face = rng.random((6, 7, 3)).astype(np.float32) * alpha[..., None].astype(np.float32)
+    out = blend.over(plate, face, alpha)
+    assert out.dtype == plate.dtype
+    bare = alpha == 0
+    np.testing.assert_array_equal(out[bare].view(np.uint16), plate[bare].view(np.uint16))
+    assert np.isfinite(out[~bare]).all()
+    known = ~bare & np.isfinite(plate).all(axis=-1)
+    a = alpha.astype(np.float64)[..., None]
+    wanted = plate.astype(np.float64) * (1 - a) + face
+    np.testing.assert_allclose(out[known].astype(np.float64), wanted[known], rtol=2**-10, atol=2**-24)
+
+
+def test_float_plates_stay_float():
+    plate = np.array([[[1e10, -0.5, np.nan]]], np.float32)
+    out = blend.over(plate, np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float16))
+    np.testing.assert_array_equal(out.view(np.uint32), plate.view(np.uint32))
+    full = blend.over(plate, np.ones((1, 1, 3), np.float32), np.ones((1, 1), np.float16))
+    np.testing.assert_array_equal(full, [[[1.0, 1.0, 1.0]]])
+
+
+def test_the_plate_is_not_written_to():
+    plate = np.ones((4, 4, 3), np.float16)
+    plate.flags.writeable = False
+    blend.over(plate, np.zeros((4, 4, 3), np.float32), np.ones((4, 4), np.float16))
+    assert (plate == 1).all()
+
+
+def test_the_matte_is_quantised_as_it_is_written():
+    alpha = blend.quantised(Matte(np.array([[0.1, 1 / 3]], np.float32)))
+    assert alpha.dtype == np.float16

@@ -1,0 +1,44 @@
+"""What makes one performer's crops look like the other's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vfxswap.train import disguise
+
+from . import synthetic
+
+
+def test_nobody_needs_a_disguise_as_themselves() -> None:
+    bank = synthetic.bank(synthetic.BEN)
+    same = disguise.disguised(bank, bank)
+    assert same.bend is not None
+    assert float(same.bend.abs().max()) < 1e-6
+    np.testing.assert_allclose(same.tint, 1)
+
+
+def test_the_tint_is_the_ratio_of_the_skins() -> None:
+    ben, anna = synthetic.bank(synthetic.BEN), synthetic.bank(synthetic.ANNA)
+    there, back = disguise.disguised(ben, anna).tint, disguise.disguised(anna, ben).tint
+    assert there[0] < 0.8
+    assert there[2] > 1.2
+    np.testing.assert_allclose(there * back, 1, rtol=1e-6)
+
+
+def test_the_mean_shape_does_not_depend_on_the_pose() -> None:
+    shapes = [disguise.mean_shape(synthetic.bank(synthetic.BEN).crops[i : i + 1], size=80) for i in (0, 12, 23)]
+    # The drawn crops are turned by their pose and projected without perspective, so turning back is exact.
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=0.02)
+    np.testing.assert_allclose(shapes[2], shapes[1], atol=0.02)
+
+
+def test_a_wider_face_bends_outwards() -> None:
+    crop = synthetic.bank(synthetic.BEN, count=25).crops[12]
+    shape = disguise.mean_shape((crop,), size=80)
+    field = disguise.field(crop, shape * [0.2, 0, 0], size=80)
+    assert field.shape == (2, disguise.GRID, disguise.GRID)
+    middle = disguise.GRID // 2
+    assert field[0, middle, middle + 5] > 0.005
+    assert field[0, middle, middle - 6] < -0.005
+    assert np.abs(field[1]).max() < 0.005
+    assert np.abs(field[:, 0, 0]).max() < 0.005
