@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.helper as onnx_helper
 import skimage
-from onnx import TensorProto, numpy_helper
 
-from vfxswap import align, archive, exr, trust, vfxmodel
+from vfxswap import align, archive, exr, geometry, trust, vfxmodel
+from vfxswap.face import mesh
+from vfxswap.face.track import FaceFrame
 from vfxswap.job import SwapJob
 from vfxswap.pixels import F32
 from vfxswap.trust import Gate, KeyRing
@@ -46,20 +45,23 @@ def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, const
         size: side of the crop.
         constant: (3,) float32 colour painted instead.
     """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
     coverage = disc(size) if mask is None else mask
     weight = mix if constant is None else np.zeros((3, 3), np.float32)
     bias = np.zeros(3, np.float32) if constant is None else constant.astype(np.float32)
     nodes = [
-        onnx_helper.make_node("Conv", ["crop", "weight", "bias"], ["rgb"], kernel_shape=[1, 1]),
-        onnx_helper.make_node("Identity", ["coverage"], ["mask"]),
+        helper.make_node("Conv", ["crop", "weight", "bias"], ["rgb"], kernel_shape=[1, 1]),
+        helper.make_node("Identity", ["coverage"], ["mask"]),
     ]
-    graph = onnx_helper.make_graph(
+    graph = helper.make_graph(
         nodes,
         "swap",
-        [onnx_helper.make_tensor_value_info("crop", TensorProto.FLOAT, [1, 3, size, size])],
+        [helper.make_tensor_value_info("crop", TensorProto.FLOAT, [1, 3, size, size])],
         [
-            onnx_helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, size, size]),
-            onnx_helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, size, size]),
+            helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, size, size]),
+            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, size, size]),
         ],
         [
             numpy_helper.from_array(weight.reshape(3, 3, 1, 1).astype(np.float32), "weight"),
@@ -67,7 +69,7 @@ def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, const
             numpy_helper.from_array(coverage.reshape(1, 1, size, size).astype(np.float32), "coverage"),
         ],
     )
-    model = onnx_helper.make_model(graph, opset_imports=[onnx_helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -189,7 +191,7 @@ def write_frame(path: Path, rgb: Any, *, frame: int = 1001, **layout: Any) -> Pa
     """An EXR of (H, W, 3) pixels as half (or as they are when float32 is asked for by `dtype`)."""
     kind = layout.pop("dtype", np.float16)
     channels = {letter: np.ascontiguousarray(rgb[..., i]).astype(kind) for i, letter in enumerate("RGB")}
-    attributes: dict[str, exr.Attribute] = {"owner": "tests", "smpte:TimeCode": (frame % 24, 0), "vfxtest:frame": frame}
+    attributes: dict[str, exr.Attribute] = {"vfxtest:frame": frame}
     exr.write_channels(path, channels=channels | layout.pop("extra", {}), attributes=attributes, **layout)
     return path
 
@@ -218,3 +220,28 @@ def job(studio: Studio, plate: str, output: Path, **fields: Any) -> SwapJob:
 def digests(folder: Path) -> dict[str, str]:
     """Name -> sha256 of every visible file in `folder`."""
     return {item.name: archive.sha256(item.read_bytes()) for item in sorted(folder.glob("*.exr"))}
+
+
+def face(x: float, y: float, size: float, *, squeeze: float = 1.0, confidence: float = 0.9) -> FaceFrame:
+    """A face that looks straight ahead: the middle of its frame at (x, y), `size` plate rows high.
+
+    Args:
+        x: plate position.
+        y: plate position.
+        size: height in rows.
+        squeeze: the plate's pixel aspect; the face is narrower by this.
+        confidence: of the track.
+    """
+    similarity = np.array([[squeeze / size, 0.0, 0.5 - squeeze * x / size], [0.0, 1 / size, 0.5 - y / size]])
+    flat = np.concatenate([mesh.template(), np.full((10, 2), 0.4)])
+    points = np.zeros((mesh.COUNT, 3))
+    points[:, :2] = geometry.transform(geometry.invert(similarity), flat)
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return FaceFrame(
+        box=np.concatenate([low, high]),
+        landmarks=points,
+        confidence=confidence,
+        presence=1.0,
+        pose_deg=(0.0, 0.0, 0.0),
+        similarity=similarity,
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from vfxswap import align
 from vfxswap.geometry import Matrix23, Window, invert, transform
-from vfxswap.pixels import F32, F64
+from vfxswap.pixels import F32, F64, AnyArray
 
 SIZE = 192
 PLATE = Window(0, 0, 420, 360)
@@ -43,7 +43,7 @@ def place(scale: float, turn: float, *, at: tuple[float, float] = (210.37, 180.6
     return np.concatenate([linear, (np.array([SIZE / 2, SIZE / 2]) - linear @ at)[:, None]], axis=1)
 
 
-def displacement(found: F64, points: F64, inside: F64) -> F64:
+def displacement(found: AnyArray, points: F64, inside: AnyArray) -> F64:
     """How far `found` lies from `picture` as a whole, in the units of `points`: (2,)."""
     error = (found - picture(points))[inside]
     return np.linalg.lstsq(slopes(points)[inside], error, rcond=None)[0]
@@ -57,7 +57,7 @@ def test_a_crop_shows_each_point_where_the_matrix_says(scale, turn):
     points = transform(invert(matrix), centres(Window(0, 0, SIZE, SIZE)).reshape(-1, 2)).reshape(SIZE, SIZE, 2)
     inside = ((points > 8) & (points < [412, 352])).all(axis=-1)
     assert np.abs(displacement(crop, points, inside)).max() < 0.01
-    assert np.abs(crop - picture(points))[inside].max() < 0.006
+    assert np.abs(crop - picture(points))[inside].max() < 0.012
 
 
 @pytest.mark.parametrize(("scale", "turn"), PLACES)
@@ -99,7 +99,7 @@ def test_a_matrix_with_squeeze_lands_as_well():
 def test_shrinking_into_a_crop_does_not_alias(reduction):
     stripes = (np.indices((360, 420)).sum(axis=0) % 2).astype(np.float32)  # the finest pattern there is
     crop = align.take(stripes, window=PLATE, matrix=place(1 / reduction, 0.05), size=40)
-    assert np.abs(crop[12:28, 12:28] - 0.5).max() < 0.02
+    assert np.abs(crop[12:28, 12:28] - 0.5).max() < 0.03
 
 
 @pytest.mark.parametrize("reduction", [2.0, 2.9, 4.0])
@@ -115,7 +115,7 @@ def test_the_window_moves_the_pixels_and_not_the_picture():
     part = Window(37, 21, 350, 330)
     whole = align.take(plate, window=PLATE, matrix=matrix, size=SIZE)
     cut = align.take(np.ascontiguousarray(plate[part.slices(PLATE)]), window=part, matrix=matrix, size=SIZE)
-    np.testing.assert_allclose(whole[60:130, 60:130], cut[60:130, 60:130], atol=2e-3)
+    np.testing.assert_allclose(whole[60:130, 60:130], cut[60:130, 60:130], atol=5e-3)
     large, small = Window(100, 90, 200, 150), Window(160, 120, 40, 30)
     crop = np.random.default_rng(0).random((SIZE, SIZE, 3)).astype(np.float32)
     around = align.put(crop, matrix=matrix, window=large)

@@ -12,7 +12,7 @@ import functools
 import cv2
 import numpy as np
 
-from vfxswap.geometry import Matrix23, Window, compose, invert, scale_of, to_opencv
+from vfxswap.geometry import Matrix23, Window, compose, invert, scale_of, to_opencv, transform
 from vfxswap.pixels import F32
 
 TEMPLATE = "rigid33/1"
@@ -109,9 +109,12 @@ def put(crop: F32, *, matrix: Matrix23, window: Window) -> F32:
 
 def _put(planes: F32, matrix: Matrix23, window: Window) -> F32:
     """(H, W, C) of (S, S, C), C at most 4, by a matrix from `window`'s own corner -> crop."""
+    scale = scale_of(matrix)
+    if scale <= 1.0:
+        planes, matrix = _needed(planes, matrix, window)
     # OpenCV has no channel axis where there is one channel.
     source = np.ascontiguousarray(planes if planes.shape[2] > 1 else planes[..., 0])
-    source, grow = _prefiltered(source, scale_of(matrix))
+    source, grow = _prefiltered(source, scale)
     source, grow = _enlarged(source), grow * _UPSCALE
     matrix = compose(np.array([[grow, 0.0, 0.0], [0.0, grow, 0.0]]), matrix)
     out = cv2.warpAffine(
@@ -122,6 +125,19 @@ def _put(planes: F32, matrix: Matrix23, window: Window) -> F32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(out, np.float32).reshape(window.height, window.width, planes.shape[2])
+
+
+def _needed(planes: F32, matrix: Matrix23, window: Window) -> tuple[F32, Matrix23]:
+    """The part of the crop that a window as large as `window` shows, and the matrix into it."""
+    size = planes.shape[0]
+    ends = np.array([[0, 0], [window.width, 0], [window.width, window.height], [0, window.height]], np.float64)
+    corners = transform(matrix, ends)
+    # Two pixels for the cubic kernel and one for rounding; at least one pixel, whose repetition fills the rest.
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 3, 0, size - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, low + 1, size)
+    return planes[low[1] : high[1], low[0] : high[0]], compose(
+        np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]]), matrix
+    )
 
 
 def _prefiltered(crop: F32, scale: float) -> tuple[F32, float]:

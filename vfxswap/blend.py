@@ -16,11 +16,11 @@ _H1 = np.array([0.1507, 0.6836, 1.0334, 0.6836, 0.1507], np.float32)
 _H2 = 0.0270
 _G = np.array([0.0312, 0.7753, 0.0312], np.float32)
 
-_INSIDE = 0.1
-"""Weight of the face's inside among the samples, its edge's being 1."""
+_SCREEN = 1.0
+"""How soon the edge's correction fades towards the inside: 0 never, and then the plate's shading follows it in."""
 
 _TOLERANCE = 0.6
-"""Stops from the boundary's median within which a sample counts; an occluder or hair lies beyond."""
+"""Stops from the face's tone within which a sample of the edge counts; hair or an occluder lies beyond."""
 
 
 def log_light(rgb: F32, *, skin: float) -> F32:
@@ -29,11 +29,15 @@ def log_light(rgb: F32, *, skin: float) -> F32:
 
 
 def relight_grid(*, plate: F32, face: F32, coverage: F32, skin: float) -> F32:
-    """The gain that takes the face's light to the plate's, known along the face's edge and spread inwards.
+    """The gain that takes the face's light to the plate's: one tone for the whole face, and its edge's remainder.
+
+    The tone is the median difference over the face, a constant: anything finer than that measured inside the face
+    would carry the double's features over. Along the edge the face then meets the plate; that remainder is spread
+    inwards by a membrane that fades, so that seams close and the inside keeps the light the network painted.
 
     Args:
         plate: (S, S, 3) linear crop of the plate.
-        face: (S, S, 3) the painted face in the same space.
+        face: (S, S, 3) linear crop of the painted face, same space.
         coverage: (S, S) the face's matte.
         skin: linear value of the double's median skin.
 
@@ -41,38 +45,29 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, skin: float) -> F32:
         (GRID, GRID, 3) float32, stops.
     """
     difference = log_light(plate, skin=skin) - log_light(face, skin=skin)
-    edge = _edge(coverage)
-    if float(edge.sum()) < 1.0:
+    inner = _inner(coverage)
+    if float((inner > 0.5).sum()) < 1.0:
         return np.zeros((GRID, GRID, 3), np.float32)
-    weight = edge * _inliers(difference, edge)
-    weighted = np.concatenate([difference * weight[..., None], weight[..., None]], axis=-1)
-    small = np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
-    spread = membrane(small)
-    return np.asarray(spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), np.float32)
+    tone = np.median(difference[inner > 0.5], axis=0).astype(np.float32)
+    remainder = difference - tone
+    edge = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * (1.0 - inner)
+    weight = edge * _near(remainder)
+    weighted = np.concatenate([remainder * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
+    spread = membrane(np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32))
+    floor = _SCREEN * max(float(spread[..., 3].max()), 1e-6)
+    return np.asarray(tone + spread[..., :3] / (spread[..., 3:] + floor), np.float32)
 
 
-def _edge(coverage: F32) -> F32:
-    """Weight of the samples: the band just inside the edge, and a little of the whole face.
-
-    The band alone is at the mercy of shadows and hair along the outline; the inside steadies it without
-    following features, since the membrane spreads every sample far.
-    """
-    size = coverage.shape[0]
-    reach = max(2, size // 12)
+def _inner(coverage: F32) -> F32:
+    """The face less a band of a twelfth of the crop along its edge."""
+    reach = max(2, coverage.shape[0] // 12)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    inner = cv2.erode(coverage, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0)
-    sure = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0)
-    return np.asarray(sure * np.clip(1.0 - inner, 0.0, 1.0) + _INSIDE * inner, np.float32)
+    return np.asarray(cv2.erode(coverage, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0), np.float32)
 
 
-def _inliers(difference: F32, edge: F32) -> F32:
-    """1 where the difference in stops is near the edge's weighted median, falling to 0 beyond the tolerance."""
-    light = difference.mean(axis=-1)
-    where = edge > 0
-    order = np.argsort(light[where])
-    weights = np.cumsum(edge[where][order])
-    median = float(light[where][order][int(np.searchsorted(weights, weights[-1] / 2))])
-    away = np.abs(light - median) / _TOLERANCE
+def _near(remainder: F32) -> F32:
+    """1 for samples near the tone, falling to 0 beyond the tolerance: hair and occluders do not count."""
+    away = np.abs(remainder.mean(axis=-1)) / _TOLERANCE
     return np.asarray(1.0 / (1.0 + away**4), np.float32)
 
 
@@ -118,13 +113,22 @@ def over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
     Returns:
         (H, W, 3) of the plate's type.
     """
-    out = np.array(plate, copy=True)
     held = plate.astype(np.float32)
-    # What is not finite behind the face counts as black: it must not shine through, and 0 * inf is NaN.
-    held[~np.isfinite(held)] = 0.0
-    mixed = held * (1.0 - alpha.astype(np.float32)[..., None]) + face
-    np.copyto(out, mixed.astype(plate.dtype), where=(alpha > 0)[..., None])
-    return out
+    finite = np.isfinite(held)
+    if not finite.all():
+        # What is not finite behind the face counts as black: it must not shine through, and 0 * inf is NaN.
+        held[~finite] = 0.0
+    cover = spread(alpha)
+    mixed = 1.0 - cover
+    mixed *= held
+    mixed += face
+    return np.where(cover > 0, mixed.astype(plate.dtype), plate)
+
+
+def spread(alpha: AnyArray) -> F32:
+    """(H, W) -> (H, W, 3): numpy is several times slower where it has to repeat a last axis of one itself."""
+    plane = alpha.astype(np.float32)
+    return np.asarray(cv2.merge((plane, plane, plane)), np.float32)
 
 
 def quantised(coverage: Matte) -> AnyArray:

@@ -96,7 +96,7 @@ def _identities(path: Path) -> dict[str, F64]:
         data = json.loads(path.read_text())
         return {role: np.asarray(data[role], np.float64) for role in ("likeness", "double")}
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError("the demo's reference identities cannot be read", path=path, hint="reinstall vfxswap") from error
+        raise ModelError("the reference identities cannot be read", path=path, hint="reinstall vfxswap") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,7 @@ class ConsentError(VfxSwapError):
     code = "consent"
 
 
-class Cancelled(VfxSwapError):
+class Cancelled(VfxSwapError):  # noqa: N818 - it is not an error
     """The user or the host asked to stop; only whole files are left."""
 
     exit_code = EXIT_CANCELLED

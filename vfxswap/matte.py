@@ -15,7 +15,7 @@ SEEN = 1.0 / 512
 
 # The feather is a Gaussian of a quarter of its width, so that its middle half is the visible ramp. What such an
 # edge still covers two standard deviations out, where the matte must have ended, is taken off.
-_SIGMA = 0.25
+SIGMA = 0.25
 _TAIL = 0.02275
 
 _TOP, _CHIN = 10, 152
@@ -62,7 +62,7 @@ def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0) -> Matte:
     """
     out = _moved(coverage, erode + feather / 2)
     if feather > 0:
-        blurred = np.asarray(cv2.GaussianBlur(out, (0, 0), feather * _SIGMA), np.float32)
+        blurred = np.asarray(cv2.GaussianBlur(out, (0, 0), feather * SIGMA), np.float32)
         out = (blurred - _TAIL) / (1.0 - 2 * _TAIL)
     # In hollows of the outline the tail is longer than along a straight edge.
     out = np.minimum(out, coverage if erode >= 0 else _moved(coverage, erode))

@@ -16,7 +16,8 @@ def psnr(image: F32, truth: F32, coverage: F32) -> float:
     """Peak signal-to-noise ratio in dB inside a matte.
 
     Args:
-        image, truth: (H, W, 3) display-encoded, [0, 1]; the peak is 1.
+        image: (H, W, 3) display-encoded, [0, 1]; the peak is 1.
+        truth: (H, W, 3), what it should be, encoded alike.
         coverage: (H, W) weight of each pixel.
 
     Returns:

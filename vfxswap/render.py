@@ -83,10 +83,10 @@ def swap_frame(
         return passthrough(image)
     space = ModelSpace(plate.config, measurements.gain, model.card.encoding)
     painted = paint(pixels, window, face, space=space, model=model)
-    window = _extent(painted, parameters)
+    window = extent(painted, parameters)
     if window.empty:
         return passthrough(image)
-    network, mattes = _on_plate(painted, window, parameters)
+    network, mattes = on_plate(painted, window, parameters)
     behind = WorkingRgb(painted.plate[window.slices(painted.window)])
     raw = space.restore(network, behind, parameters.highlights)
     gain = _gain(measurements, frame, parameters) * np.float32(parameters.relight)
@@ -114,7 +114,7 @@ def swap_frame(
     )
 
 
-def _extent(painted: Painted, parameters: SwapParameters) -> Window:
+def extent(painted: Painted, parameters: SwapParameters) -> Window:
     """The plate pixels that the face can reach: where the network covers, and as far as its edge is pushed out."""
     rows, columns = np.nonzero(painted.mask >= matte.SEEN)
     if not len(rows):
@@ -131,7 +131,7 @@ def _percent(painted: Painted) -> float:
     return float(painted.mask.shape[0]) / align.FRAME_SIZE / 100.0
 
 
-def _on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tuple[ModelRgb, dict[str, F32]]:
+def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tuple[ModelRgb, dict[str, F32]]:
     """The network's face over `window`, and coverage by cause.
 
     The matte is shaped in the crop, where the face is always as large: shaped in the plate, its edge would jump by

@@ -1,6 +1,6 @@
 """Maintainers' script: the mean identity embeddings that the demo scores against.
 
-    python examples/demo/make_identities.py LIKENESS_FACESET DOUBLE_FACESET
+Usage: python examples/demo/make_identities.py LIKENESS_FACESET DOUBLE_FACESET
 """
 
 from __future__ import annotations

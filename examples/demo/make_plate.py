@@ -1,6 +1,6 @@
 """Maintainers' script: make the demo's plate, truth and truth mattes from the rendered originals.
 
-    python examples/demo/make_plate.py FOLDER
+Usage: python examples/demo/make_plate.py FOLDER
 
 FOLDER holds plate/, truth/ and matte/ of the rendered shot. Frames are stored as DWAA (a wheel must stay
 small); the truth's matte is where the perfect swap differs from the plate and no occluder is.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO as oiio  # noqa: N813 - its own documentation's name
 
 HERE = Path(__file__).resolve().parent
 FRAMES = range(1003, 1014)

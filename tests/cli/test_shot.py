@@ -28,7 +28,7 @@ TRUST = [
 
 def vfxswap(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vfxswap", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, **options)  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_steps_of_their_own_give_what_the_implicit_ones_give(plate: Path, track:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_chunks_of_a_job_give_the_bytes_of_the_whole_and_a_rerun_skips(plate: Path, track: Path, tmp_path: Path) -> None:
+def test_chunks_give_the_bytes_of_the_whole_and_a_rerun_skips(plate: Path, track: Path, tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     whole = swap(plate, tmp_path / "whole" / "x.%04d.exr", "--track", track, "--save-job", job)
     assert whole.returncode == 0, whole.stderr
@@ -115,7 +115,7 @@ def test_missing_sequence_and_folder(tmp_path: Path) -> None:
 def test_no_face_anywhere(tmp_path: Path) -> None:
     grey = np.full((240, 320), 0.18, np.float16)
     for frame in (1, 2):
-        exr.write_channels(tmp_path / "p" / f"p.{frame:04d}.exr", channels={name: grey for name in "RGB"})
+        exr.write_channels(tmp_path / "p" / f"p.{frame:04d}.exr", channels=dict.fromkeys("RGB", grey))
     fails(swap(tmp_path / "p", tmp_path / "o" / "x.%04d.exr"), 4, "no face")
     assert not list((tmp_path / "o").glob("*.exr"))
 

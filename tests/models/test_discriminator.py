@@ -40,7 +40,7 @@ def test_weights_are_spectrally_normal() -> None:
     judge = Discriminator(("ben",), base=8)
     for _ in range(30):
         judge(torch.rand(1, 3, 32, 32), "ben")
-    judge.eval()
+    judge.eval().requires_grad_(False)
     for conv in (judge.stem, *judge.downs, *judge.ups):
         weight = conv.get_parameter("parametrizations.weight.original")
         normal = conv.weight

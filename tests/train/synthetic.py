@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import support
 from vfxswap import align, trust
 from vfxswap.face import mesh
 from vfxswap.faceset import Crop
@@ -19,6 +18,8 @@ from vfxswap.train.data import Batch, centred
 from vfxswap.train.loop import Trainer
 from vfxswap.trust import Grant
 
+from .. import support
+
 RASTER = round(64 * align.FACESET_MARGIN)
 
 BEN = {"performer": "ben", "skin": (0.75, 0.5, 0.4), "width": 0.30, "eyes": 0.045}
@@ -26,13 +27,12 @@ ANNA = {"performer": "anna", "skin": (0.4, 0.55, 0.75), "width": 0.24, "eyes": 0
 
 
 def landmarks(size: int, yaw: float) -> F64:
-    """(478, 3) canonical mesh turned by `yaw` degrees, in crop pixels."""
+    """(478, 3) canonical mesh turned by `yaw` degrees, in crop pixels; depth points away from the camera."""
     points = mesh.canonical().vertices
     points = np.vstack([points, np.repeat(points[[33, 263]], 5, axis=0)])
-    angle = np.radians(yaw)
-    x = points[:, 0] * np.cos(angle) + points[:, 2] * np.sin(angle)
-    scale = size / 30.0
-    return np.stack([size / 2 + scale * x, size / 2 - scale * points[:, 1], points[:, 2] * scale], axis=1)
+    c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    x, y, z = points.T
+    return np.stack([c * x + s * z, -y, s * x - c * z], axis=1) * (size / 30.0) + [size / 2, size / 2, 0]
 
 
 def picture(size: int, yaw: float, *, skin: Any, width: float, eyes: float) -> tuple[F32, F32]:
@@ -128,8 +128,6 @@ def grant(studio: support.Studio) -> Grant:
 
 def trainer(folder: Path, studio: support.Studio, **fields: Any) -> Trainer:
     """A trainer of ben over anna on the CPU; `fields` are the config's."""
-    more = {key: fields.pop(key) for key in ("likeness", "double", "warn") if key in fields}
+    more: dict[str, Any] = {key: fields.pop(key) for key in ("likeness", "double", "warn") if key in fields}
     banks: dict[str, Any] = {"likeness": bank(BEN), "double": bank(ANNA)}
-    return Trainer(
-        folder, config=config(**fields), grant=grant(studio), device="cpu", **{**banks, **more}
-    )
+    return Trainer(folder, config=config(**fields), grant=grant(studio), device="cpu", **{**banks, **more})

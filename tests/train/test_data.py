@@ -12,9 +12,7 @@ from vfxswap.train.data import Augment, Batch, centred, draw
 
 from . import synthetic
 
-STILL = Augment(
-    rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, noise=0
-)
+STILL = Augment(rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, noise=0)
 
 
 def taken(batch: Batch) -> list[torch.Tensor]:
@@ -48,7 +46,7 @@ def test_batches_have_the_shapes_and_ranges_they_say() -> None:
     assert len(batch) == 3
     for tensor in (batch.warped, batch.target, batch.mask, batch.core):
         assert tensor.dtype == torch.float32
-        assert 0 <= float(tensor.min())
+        assert float(tensor.min()) >= 0
         assert float(tensor.max()) <= 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vfxswap.face.pose import head_pose
 from vfxswap.train import disguise
 
 from . import synthetic
@@ -27,9 +28,17 @@ def test_the_tint_is_the_ratio_of_the_skins() -> None:
 
 def test_the_mean_shape_does_not_depend_on_the_pose() -> None:
     shapes = [disguise.mean_shape(synthetic.bank(synthetic.BEN).crops[i : i + 1], size=80) for i in (0, 12, 23)]
-    # The drawn crops are turned by their pose and projected without perspective, so turning back is exact.
-    np.testing.assert_allclose(shapes[0], shapes[1], atol=0.02)
-    np.testing.assert_allclose(shapes[2], shapes[1], atol=0.02)
+    # The drawn crops are projected without perspective, so turning back is exact.
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=1e-9)
+    np.testing.assert_allclose(shapes[2], shapes[1], atol=1e-9)
+
+
+def test_a_pose_is_what_the_tracker_means_by_it() -> None:
+    points = synthetic.landmarks(80, 25.0)
+    np.testing.assert_allclose(head_pose(points), (0, 25, 0), atol=1e-6)
+    centred = (points - points.mean(axis=0)) * [1, -1, -1] @ disguise.rotation((0.0, 25.0, 0.0))
+    straight = synthetic.landmarks(80, 0.0)
+    np.testing.assert_allclose(centred, (straight - straight.mean(axis=0)) * [1, -1, -1], atol=1e-9)
 
 
 def test_a_wider_face_bends_outwards() -> None:

@@ -39,7 +39,7 @@ def test_ms_ssim_is_one_for_equals_and_falls_with_noise() -> None:
     scores = [float(losses.ms_ssim(*pair(noise=noise), scales=3)) for noise in (0.0, 0.03, 0.1, 0.3)]
     assert scores[0] == pytest.approx(1, abs=1e-5)
     assert scores == sorted(scores, reverse=True)
-    assert scores[3] < 0.7
+    assert scores[3] < 0.8
 
 
 def test_what_has_no_weight_does_not_count() -> None:

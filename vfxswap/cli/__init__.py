@@ -30,6 +30,7 @@ COMMANDS = {
     "faceset": ("vfxswap.cli.training:faceset_app", "Collect aligned crops of one performer."),
     "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
     "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
+    "bench": ("vfxswap.cli.bench:bench_command", "Measure speed, as ratios of steps that run in turns."),
     "consent": ("vfxswap.cli.consent:app", "Make, sign, check and withdraw consents."),
 }
 """Command -> (`module:attribute`, help line), in the order in which `--help` lists them."""

@@ -159,6 +159,12 @@ def shot_id(shot: str, *, folder: str) -> ShotId:
     return ShotId.parse(shot) if shot else ShotId.local(folder)
 
 
+def check_shot(shot: str) -> None:
+    """Refuse a malformed `--shot` as the gate would (exit 77), before a job description is made of it."""
+    if shot:
+        shot_id(shot, folder="")
+
+
 def shipped(name: str) -> Path:
     """A folder that ships with vfxswap (`hosts`, `gizmos`, `examples/demo`), in a checkout as in a wheel."""
     package = Path(vfxswap.__file__).parent

@@ -22,6 +22,7 @@ from vfxswap.cli.common import (
     Shot,
     View,
     Work,
+    check_shot,
     gate,
     working,
 )
@@ -57,6 +58,7 @@ def measure_command(
     debug: Debug = False,
 ) -> None:
     """Measure a shot once for the swap of any of its frames."""
+    check_shot(shot)
     job = SwapJob.make(
         plate=plate,
         frames=frames,
@@ -123,6 +125,7 @@ def swap_command(
     `--frames` selects what is rendered; tracking and measuring cover the whole plate, so that any split of a
     shot gives the same pixels.
     """
+    check_shot(shot)
     job = SwapJob.make(
         plate=plate,
         model=model,

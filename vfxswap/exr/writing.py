@@ -57,21 +57,27 @@ def to_half(array: AnyArray) -> tuple[NDArray[np.float16], int]:
 
 
 def write_comp(
-    frame: Frame, path: str | os.PathLike[str], *, rgb: AnyArray, hints: Mapping[str, str] | None = None
+    frame: Frame,
+    path: str | os.PathLike[str],
+    *,
+    rgb: AnyArray,
+    window: Window | None = None,
+    hints: Mapping[str, str] | None = None,
 ) -> WriteReport:
     """Write `frame` with its selected R, G, B replaced by `rgb`, everything else as it was.
 
     Args:
         frame: the plate's frame.
         path: the output file; it appears whole or not at all.
-        rgb: (H, W, 3) of the data window, file colour space, in `frame.dtype` (float32 for a half plate is
+        rgb: (H, W, 3) of `window`, file colour space, in `frame.dtype` (float32 for a half plate is
             converted, overflow clamped and counted).
+        window: in plate coordinates, inside the data window, which None means as a whole.
         hints: string attributes to add to the selected part (`vfxswap:*`).
 
     Raises:
         ResourceError: the disk is full. OutputError: no permission, wrong shape, output equal to input.
     """
-    return write_ingredients(frame, path, rgb=rgb, layers={}, hints=hints)
+    return write_ingredients(frame, path, rgb=rgb, window=window, layers={}, hints=hints)
 
 
 def write_ingredients(
@@ -80,6 +86,7 @@ def write_ingredients(
     *,
     rgb: AnyArray,
     layers: Mapping[str, AnyArray],
+    window: Window | None = None,
     hints: Mapping[str, str] | None = None,
 ) -> WriteReport:
     """Write the comp as `write_comp` does, with `layers` as further channels of the selected part.
@@ -91,6 +98,7 @@ def write_ingredients(
         layers: channel name ("face.R", "stmap.u") -> (H, W) of the data window, float16 or float32, kept per
             channel. A channel of the plate with the same name is replaced and reported. In a view other than the
             hero view of a single-part multi-view file the names become "face.left.R".
+        window: as for `write_comp`; layers cover the data window all the same.
         hints: as for `write_comp`.
 
     Raises:
@@ -98,19 +106,20 @@ def write_ingredients(
             can no longer be read there.
     """
     target = _target(frame.path, path)
-    window = frame.data_window
-    if rgb.shape != (window.height, window.width, 3):
-        raise OutputError(f"picture of shape {rgb.shape} for a data window of {window}", path=target)
+    held = frame.origin_window
+    where = held if window is None else window
+    if rgb.shape != (where.height, where.width, 3) or where.intersect(held) != where:
+        raise OutputError(f"picture of shape {rgb.shape} for {where} of a data window of {held}", path=target)
     clamped = 0
     if frame.dtype == np.float16:
         rgb, clamped = to_half(rgb)
-    named = {_view_name(frame, name): _checked(array, window, name, target) for name, array in layers.items()}
+    named = {_view_name(frame, name): _checked(array, held, name, target) for name, array in layers.items()}
     outputs: list[_Output] = []
     notes: list[str] = []
     for index, (info, spec, pixels) in enumerate(zip(frame.info.parts, frame.specs, frame.pixels, strict=True)):
         clean = _clean_spec(spec, info, notes)
         if index == frame.selected:
-            pixels = _merge(frame, clean, rgb, named, notes)
+            pixels = _merge(frame, clean, rgb, where.slices(held), named, notes)
             _set_attributes(clean, hints)
         outputs.append((clean, pixels))
     notes += _write(target, outputs, source=frame.path)
@@ -244,13 +253,20 @@ def _clean_spec(spec: Any, info: PartInfo, notes: list[str]) -> Any:
     return clean
 
 
-def _merge(frame: Frame, spec: Any, rgb: AnyArray, layers: Mapping[str, AnyArray], notes: list[str]) -> AnyArray:
-    """The selected part's buffer with `rgb` and `layers` in it; `spec` gets the channels."""
+def _merge(
+    frame: Frame,
+    spec: Any,
+    rgb: AnyArray,
+    where: tuple[slice, slice],
+    layers: Mapping[str, AnyArray],
+    notes: list[str],
+) -> AnyArray:
+    """The selected part's buffer with `rgb` at `where` and `layers` in it; `spec` gets the channels."""
     source = frame.selected_pixels()
     if not layers:
         merged = source.copy()
         for position, channel in enumerate(frame.rgb_index):
-            merged[..., channel] = rgb[..., position]
+            merged[(*where, channel)] = rgb[..., position]
         return merged
     planes = {
         channel.name: source[..., i].astype(DTYPES[channel.format], copy=False)
@@ -258,7 +274,8 @@ def _merge(frame: Frame, spec: Any, rgb: AnyArray, layers: Mapping[str, AnyArray
     }
     for position, channel in enumerate(frame.rgb_index):
         name = frame.part.channels[channel].name
-        planes[name] = rgb[..., position].astype(planes[name].dtype, copy=False)
+        planes[name] = planes[name].copy()
+        planes[name][where] = rgb[..., position]
     notes += [f"the plate's own {name} was replaced" for name in layers if name in planes]
     return _stack(spec, planes | dict(layers), notes)
 

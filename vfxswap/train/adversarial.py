@@ -2,7 +2,8 @@
 
 Each step both performers' crops are reconstructed by their own decoders. Once the judge has joined, it is shown
 the likeness's real crops beside painted ones (reconstructions, and swaps of the double), and its verdict goes back
-into the likeness's decoder.
+into the likeness's decoder. A third network, the code judge, keeps whose face it was out of the codes
+(docs/decisions/0001-identity-stays-out-of-the-code.md).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Pair:
         net: the painter: shared encoder, a decoder for each performer.
         average: exponential moving average of `net`; what is scored and exported.
         judge: the discriminator of the likeness.
+        code_judge: tells codes of the likeness from codes of the double.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class Pair:
         return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, 0.5))
 
     def _judge_codes(self, codes: Tensor) -> dict[str, float]:
-        """Train the code judge on codes of the likeness, then of the double; its accuracy is 0.5 when it cannot tell."""
+        """Train the code judge on codes, the likeness's first; returns how many it told apart (0.5: it cannot)."""
         logits = self.code_judge(codes)
         truth = torch.zeros_like(logits)
         truth[: len(truth) // 2] = 1.0

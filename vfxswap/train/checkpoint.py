@@ -138,5 +138,6 @@ def unpack_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: Map
     for key, value in tensors.items():
         if key.startswith(f"{prefix}/"):
             _, index, name = key.rsplit("/", 2)
-            state.setdefault(int(index), {})[name] = value
+            # A copy: the optimiser takes tensors as they are and changes them in place.
+            state.setdefault(int(index), {})[name] = value.clone()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

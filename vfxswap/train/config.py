@@ -26,7 +26,7 @@ class TrainConfig(BaseModel):
     precision: Precision = "auto"
     warm_up: int = Field(default=100, ge=1)
     """Steps over which the rate rises."""
-    adversary_from: float = Field(default=0.3, ge=0, le=1)
+    adversary_from: float = Field(default=0.6, ge=0, le=1)
     """Part of the budget after which the discriminator joins."""
     adversary_weight: float = Field(default=0.03, ge=0)
     code_power: float = Field(default=3e-5, ge=0)

@@ -27,6 +27,7 @@ METRICS = "metrics.jsonl"
 PREVIEW = "preview.png"
 ARCHITECTURE = "autoencoder"
 
+_LEAST_WARP = 0.15
 _MAX_BAD_STEPS = 5
 _MAX_ROLLBACKS = 3
 _COLLAPSE_DB = 6.0
@@ -123,15 +124,16 @@ class Trainer:
             self._save()  # what a broken run goes back to
         started, before = time.monotonic(), self.progress.seconds
         scored = before
-        while self.progress.spent < 1.0:
+        # Nothing is saved among unusable steps, whose cause may already be in the weights.
+        while self.progress.spent < 1.0 or self._bad_steps:
             if cancel is not None and cancel.cancelled:
-                if self._bad_steps == 0:
+                if not self._bad_steps:
                     self._save()
                 cancel.check()
             losses = self.train_step()
             self.progress.seconds = before + time.monotonic() - started
             self._count(losses)
-            if self._score_due(scored) or self.progress.spent >= 1.0:
+            if not self._bad_steps and (self._score_due(scored) or self.progress.spent >= 1.0):
                 self._score_and_save()
                 # Scoring is no training: the budget does not pay for it.
                 started = time.monotonic() - (self.progress.seconds - before)
@@ -145,7 +147,7 @@ class Trainer:
         # The warp teaches the encoder to see past shape, but also blurs what the decoder learns: it ebbs.
         augment = replace(
             self._augment,
-            warp=self._augment.warp * (1 - 0.7 * progress.spent),
+            warp=self._augment.warp * max(_LEAST_WARP, 1 - 1.1 * progress.spent),
             flip=self._augment.flip * (1 - progress.spent),
         )
         likeness, double = (

@@ -1,0 +1,138 @@
+"""Measurements of a shot: one exposure, one relight per frame, whatever the chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vfxswap import archive, blend, measure
+from vfxswap.errors import Cancelled, TrackError
+from vfxswap.events import CancelToken
+from vfxswap.plate import Plate, open_plate
+
+from .support import PASS_THROUGH, Studio, face, network, write_frame
+
+
+def constant_plate(folder: Path, *levels: float) -> Plate:
+    for i, level in enumerate(levels):
+        write_frame(folder / f"p.{i + 1:04d}.exr", np.full((90, 100, 3), level, np.float32), frame=i + 1)
+    return open_plate(str(folder / "p.####.exr"))
+
+
+def grid(value: float) -> np.ndarray:
+    return np.full((blend.GRID, blend.GRID, 3), value, np.float32)
+
+
+def test_the_double_s_skin_goes_to_middle_grey(tmp_path: Path):
+    plate = constant_plate(tmp_path, 0.5, 1.0, 2.0)
+    faces = {frame: face(50, 45, 50) for frame in (1, 2, 3)}
+    assert measure.shot_gain(plate, faces) == pytest.approx(0.18, rel=1e-3)
+    (tmp_path / "p.0002.exr").write_bytes(b"\x76\x2f\x31\x01")
+    assert measure.shot_gain(plate, faces) == pytest.approx(0.18 * 0.5 * (1 / 0.5 + 1 / 2.0), rel=1e-3)
+
+
+def test_a_face_without_light_is_an_error(tmp_path: Path):
+    with pytest.raises(TrackError, match="no light"):
+        measure.shot_gain(constant_plate(tmp_path, 0.0, 0.0), {1: face(50, 45, 50), 2: face(50, 45, 50)})
+
+
+def test_the_relight_is_the_stops_between_face_and_plate(production: Studio, tmp_path: Path):
+    painted = np.full(3, 0.4, np.float32)
+    model = production.open(production.model("grey", network(constant=painted)))
+    plate = constant_plate(tmp_path, 0.7, 0.7)
+    found = measure.measure(plate, {1: face(50, 45, 50), 2: face(51, 45, 50)}, model=model)
+    linear = ((0.4 + 0.055) / 1.055) ** 2.4
+    stops = np.log2((0.18 + 0.18 / 256) / (linear + 0.18 / 256))
+    assert found.model_sha256 == model.card.onnx_sha256
+    assert sorted(found.relight) == [1, 2]
+    middle = found.relight[1][20:44, 20:44]
+    np.testing.assert_allclose(middle, stops, atol=0.01)
+
+
+def test_a_model_that_changes_nothing_needs_no_relight(production: Studio, face_plate: str):
+    model = production.open(production.model("same", network(PASS_THROUGH)))
+    found = measure.measure(open_plate(face_plate), {1001: face(128, 120, 110), 1003: face(130, 120, 110)}, model=model)
+    assert max(np.abs(values).max() for values in found.relight.values()) < 0.01
+
+
+def test_frames_that_cannot_be_read_are_left_out(production: Studio, tmp_path: Path):
+    plate = constant_plate(tmp_path, 0.5, 0.5, 0.5)
+    (tmp_path / "p.0002.exr").write_bytes(bytes(100))
+    model = production.open(production.model())
+    told: list[tuple[int, int]] = []
+    found = measure.measure(
+        plate, {i: face(50, 45, 50) for i in (1, 2, 3)}, model=model, progress=lambda a, b: told.append((a, b))
+    )
+    assert sorted(found.relight) == [1, 3]
+    assert told[-1] == (3, 3)
+
+
+def test_a_face_outside_of_the_picture_has_no_relight(production: Studio, tmp_path: Path):
+    plate = constant_plate(tmp_path, 0.5, 0.5)
+    found = measure.measure(
+        plate, {1: face(50, 45, 50), 2: face(5000, 45, 50)}, model=production.open(production.model())
+    )
+    assert sorted(found.relight) == [1]
+
+
+def test_measuring_can_be_cancelled(production: Studio, tmp_path: Path):
+    plate = constant_plate(tmp_path, 0.5, 0.5)
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        measure.measure(plate, {1: face(50, 45, 50)}, model=production.open(production.model()), cancel=token)
+
+
+# ------------------------------------------------------------------------------------------- over time
+
+
+def test_smoothing_keeps_constants_and_turns_impulses_into_symmetric_bells():
+    same = measure.smooth({frame: grid(0.75) for frame in range(1, 12)})
+    assert all((values == 0.75).all() for values in same.values())
+    bell = measure.smooth({frame: grid(1.0 if frame == 20 else 0.0) for frame in range(1, 40)})
+    heights = np.array([bell[frame][0, 0, 0] for frame in range(1, 40)])
+    assert heights.argmax() == 19, "no lag"
+    np.testing.assert_array_equal(heights, heights[::-1])
+    assert heights.sum() == pytest.approx(1.0, abs=0.01)
+
+
+def test_runs_that_are_far_apart_do_not_mix():
+    found = measure.smooth({1: grid(0.0), 2: grid(0.0), 40: grid(1.0), 41: grid(1.0)})
+    assert (found[2] == 0).all()
+    assert (found[40] == 1).all()
+
+
+def test_gaps_and_order_do_not_matter():
+    some = {frame: grid(np.sin(frame)) for frame in (7, 3, 1, 12)}
+    found = measure.smooth(some)
+    again = measure.smooth(dict(sorted(some.items())))
+    assert sorted(found) == [1, 3, 7, 12]
+    assert all((found[frame] == again[frame]).all() for frame in found)
+    assert measure.smooth({}) == {}
+
+
+def test_values_are_those_that_a_file_holds(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    relight = measure.smooth({f: rng.normal(size=(blend.GRID, blend.GRID, 3)).astype(np.float32) for f in range(5)})
+    made = measure.Measurements(gain=1.2345678901234567, model_sha256="ab" * 32, relight=relight)
+    made.save(tmp_path / "a.vfxshot")
+    found = measure.load(tmp_path / "a.vfxshot")
+    assert (found.gain, found.model_sha256) == (made.gain, made.model_sha256)
+    assert sorted(found.relight) == sorted(relight)
+    for frame, values in relight.items():
+        np.testing.assert_array_equal(found.relight[frame], values)
+
+
+def test_empty_and_broken_files(tmp_path: Path):
+    measure.Measurements(1.0, "", {}).save(tmp_path / "empty.vfxshot")
+    assert measure.load(tmp_path / "empty.vfxshot").relight == {}
+    with pytest.raises(TrackError, match="no such file"):
+        measure.load(tmp_path / "absent.vfxshot")
+    archive.write(tmp_path / "part.vfxshot", kind="shot", version=1, manifest={"gain": 1.0}, members={})
+    with pytest.raises(TrackError, match="incomplete"):
+        measure.load(tmp_path / "part.vfxshot")
+    archive.write(tmp_path / "new.vfxshot", kind="shot", version=77, manifest={}, members={})
+    with pytest.raises(TrackError, match="newer"):
+        measure.load(tmp_path / "new.vfxshot")
