@@ -14,7 +14,7 @@ from vfxswap.face.track import FaceFrame
 from vfxswap.geometry import Window
 from vfxswap.job import SwapParameters
 from vfxswap.measure import Measurements
-from vfxswap.pixels import ModelRgb
+from vfxswap.pixels import AnyArray, ModelRgb
 from vfxswap.plate import Plate, open_plate
 from vfxswap.vfxmodel import SwapModel
 
@@ -49,10 +49,12 @@ def measured(gain: float = 1.0, stops: float | np.ndarray = 0.0) -> Measurements
 
 def swapped(
     plate: Plate, model: SwapModel, found: FaceFrame = FACE, **options: Any
-) -> tuple[exr.Frame, render.Swapped]:
+) -> tuple[exr.Frame, render.Swapped, AnyArray]:
+    """The plate's frame, the face's part of it swapped, and the whole comp."""
     image = plate.read(1001)
     given: dict[str, Any] = {"measurements": measured(), "parameters": SwapParameters(), **options}
-    return image, render.swap_frame(image, found, plate=plate, model=model, frame=1001, **given)
+    done = render.swap_frame(image, found, plate=plate, model=model, frame=1001, **given)
+    return image, done, done.whole(image)
 
 
 def full(alpha: np.ndarray, window: Window, held: Window) -> np.ndarray:
@@ -71,55 +73,55 @@ def bits() -> np.ndarray:
 
 def test_outside_the_matte_every_bit_stays(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, bits())
-    image, done = swapped(plate, tint)
+    image, done, comp = swapped(plate, tint)
     alpha = full(done.alpha, done.window, image.origin_window)
     assert 1000 < (alpha > 0).sum() < alpha.size / 2
-    np.testing.assert_array_equal(done.rgb[alpha == 0].view(np.uint16), image.rgb[alpha == 0].view(np.uint16))
-    assert np.isfinite(done.rgb[alpha > 0]).all()
+    np.testing.assert_array_equal(comp[alpha == 0].view(np.uint16), image.rgb[alpha == 0].view(np.uint16))
+    assert np.isfinite(comp[alpha > 0]).all()
     assert done.scrubbed == (~np.isfinite(image.rgb[alpha > 0])).sum() > 0
-    assert {0x8000, 0x7C00, 0x7E01} <= set(done.rgb[alpha == 0].view(np.uint16).ravel().tolist())
+    assert {0x8000, 0x7C00, 0x7E01} <= set(comp[alpha == 0].view(np.uint16).ravel().tolist())
 
 
 def test_float_plates_stay_float_to_the_bit(tint: SwapModel, tmp_path: Path):
     rgb = astronaut(160)[:140] + np.float32(1e-6)
     plate = plate_of(tmp_path, rgb, dtype=np.float32)
-    image, done = swapped(plate, tint)
-    assert done.rgb.dtype == np.float32
+    image, done, comp = swapped(plate, tint)
+    assert comp.dtype == np.float32
     alpha = full(done.alpha, done.window, image.origin_window)
-    np.testing.assert_array_equal(done.rgb[alpha == 0].view(np.uint32), rgb[alpha == 0].view(np.uint32))
+    np.testing.assert_array_equal(comp[alpha == 0].view(np.uint32), rgb[alpha == 0].view(np.uint32))
 
 
 def test_what_no_screen_can_show_survives_under_the_face(same: SwapModel, tmp_path: Path):
     rgb = np.full((140, 160, 3), 0.2, np.float32)
     rgb[60:74, 62:76], rgb[60:74, 84:98] = 100.0, -0.5
     plate = plate_of(tmp_path, rgb)
-    image, done = swapped(plate, same, measurements=measured(gain=0.5), parameters=BARE)
+    image, done, comp = swapped(plate, same, measurements=measured(gain=0.5), parameters=BARE)
     alpha = full(done.alpha, done.window, image.origin_window)
     assert alpha[67, 69] == alpha[67, 91] == 1.0
-    np.testing.assert_allclose(done.rgb[67, 69].astype(np.float32), 100.0, rtol=0.01)
-    np.testing.assert_allclose(done.rgb[67, 91].astype(np.float32), -0.5, rtol=0.01)
-    np.testing.assert_allclose(done.rgb[90, 80].astype(np.float32), 0.2, rtol=0.01)
-    dull = swapped(
+    np.testing.assert_allclose(comp[67, 69].astype(np.float32), 100.0, rtol=0.01)
+    np.testing.assert_allclose(comp[67, 91].astype(np.float32), -0.5, rtol=0.01)
+    np.testing.assert_allclose(comp[90, 80].astype(np.float32), 0.2, rtol=0.01)
+    _, _, dull = swapped(
         plate, same, measurements=measured(gain=0.5), parameters=BARE.model_copy(update={"highlights": 0.0})
-    )[1]
-    np.testing.assert_allclose(dull.rgb[67, 69].astype(np.float32), 2.0, rtol=0.02)
+    )
+    np.testing.assert_allclose(dull[67, 69].astype(np.float32), 2.0, rtol=0.02)
 
 
 def test_half_a_constant_face_over_a_constant_plate_is_the_linear_mean(production: Studio, tmp_path: Path):
     code = np.array([0.8, 0.6, 0.5], np.float32)
     model = production.open(production.model("half", network(constant=code, mask=disc() * 0.5)))
     plate = plate_of(tmp_path, np.full((140, 160, 3), 3.0, np.float32))
-    _, done = swapped(plate, model, measurements=measured(gain=0.05), parameters=BARE)
+    _, _, comp = swapped(plate, model, measurements=measured(gain=0.05), parameters=BARE)
     painted = ModelSpace(ColorConfig.load(None), 0.05).decode(ModelRgb(code[None]))[0]
-    np.testing.assert_allclose(done.rgb[70, 80].astype(np.float32), (painted + 3.0) / 2, rtol=2**-10)
+    np.testing.assert_allclose(comp[70, 80].astype(np.float32), (painted + 3.0) / 2, rtol=2**-10)
 
 
 def test_a_model_that_changes_nothing_gives_the_plate_back(same: SwapModel, tmp_path: Path):
     rgb = astronaut(160)
     plate = plate_of(tmp_path, rgb)
-    image, done = swapped(plate, same, face(80, 75, 60), parameters=BARE)
+    image, done, comp = swapped(plate, same, face(80, 75, 60), parameters=BARE)
     alpha = full(done.alpha, done.window, image.origin_window)
-    error = np.abs(done.rgb.astype(np.float32) - image.rgb.astype(np.float32))[alpha == 1]
+    error = np.abs(comp.astype(np.float32) - image.rgb.astype(np.float32))[alpha == 1]
     assert np.median(error) < 0.015
 
 
@@ -128,18 +130,18 @@ def test_relight_is_a_gain_in_stops(same: SwapModel, tmp_path: Path):
     stops = np.array([1.0, 0.0, -2.0], np.float32)
     for strength, wanted in ((1.0, [0.4, 0.2, 0.05]), (0.5, [0.2 * 2**0.5, 0.2, 0.1]), (0.0, [0.2, 0.2, 0.2])):
         knobs = SwapParameters(relight=strength)
-        _, done = swapped(plate, same, measurements=measured(stops=stops), parameters=knobs)
-        np.testing.assert_allclose(done.rgb[70, 80].astype(np.float32), wanted, rtol=3e-3)
+        _, done, comp = swapped(plate, same, measurements=measured(stops=stops), parameters=knobs)
+        np.testing.assert_allclose(comp[70, 80].astype(np.float32), wanted, rtol=3e-3)
         np.testing.assert_allclose([done.layers[f"gain.{c}"][30, 30] for c in "RGB"], stops * strength, atol=1e-5)
     knobs = SwapParameters(skin_tone="likeness")
-    _, done = swapped(plate, same, measurements=measured(stops=stops), parameters=knobs)
-    np.testing.assert_allclose(done.rgb[70, 80].astype(np.float32), 0.2 * 2 ** (-1 / 3), rtol=3e-3)
+    _, done, comp = swapped(plate, same, measurements=measured(stops=stops), parameters=knobs)
+    np.testing.assert_allclose(comp[70, 80].astype(np.float32), 0.2 * 2 ** (-1 / 3), rtol=3e-3)
 
 
 def test_mix_zero_is_the_plate(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, bits())
-    image, done = swapped(plate, tint, parameters=SwapParameters(mix=0))
-    np.testing.assert_array_equal(done.rgb.view(np.uint16), image.rgb.view(np.uint16))
+    image, done, comp = swapped(plate, tint, parameters=SwapParameters(mix=0))
+    np.testing.assert_array_equal(comp.view(np.uint16), image.rgb.view(np.uint16))
     assert done.scrubbed == 0
 
 
@@ -161,7 +163,7 @@ def test_knobs_move_the_matte(tint: SwapModel, tmp_path: Path):
 def test_the_shaped_matte_stays_inside_the_models(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, np.full((140, 160, 3), 0.2, np.float32))
     for feather in (0.0, 3.0, 20.0):
-        _, done = swapped(plate, tint, parameters=SwapParameters(edge_feather=feather))
+        _, done, _ = swapped(plate, tint, parameters=SwapParameters(edge_feather=feather))
         assert (done.alpha.astype(np.float32) <= done.layers["matte.model"] + 1e-3).all()
         assert (done.alpha[done.layers["matte.model"] == 0] == 0).all()
 
@@ -177,27 +179,27 @@ def test_an_artist_matte_limits_the_face(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, bits())
     artist = np.zeros((140, 160), np.float32)
     artist[:, 80:] = 1.0
-    image, done = swapped(plate, tint, artist=artist)
+    image, done, comp = swapped(plate, tint, artist=artist)
     alpha = full(done.alpha, done.window, image.origin_window)
     assert (alpha[:, :80] == 0).all()
     assert (alpha[:, 80:] > 0).sum() > 500
-    np.testing.assert_array_equal(done.rgb[:, :80].view(np.uint16), image.rgb[:, :80].view(np.uint16))
+    np.testing.assert_array_equal(comp[:, :80].view(np.uint16), image.rgb[:, :80].view(np.uint16))
 
 
 def test_overflow_is_bounded_and_counted(same: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, np.full((140, 160, 3), 60000.0, np.float32))
-    image, done = swapped(plate, same, measurements=measured(gain=1e-3, stops=2.0), parameters=SwapParameters())
+    image, done, comp = swapped(plate, same, measurements=measured(gain=1e-3, stops=2.0), parameters=SwapParameters())
     alpha = full(done.alpha, done.window, image.origin_window)
     assert done.clamped >= 3 * (alpha == 1).sum()
-    assert np.isfinite(done.rgb).all()
-    assert done.rgb[70, 80, 0] == np.float16(65504)
+    assert np.isfinite(comp).all()
+    assert comp[70, 80, 0] == np.float16(65504)
 
 
 def test_a_network_that_covers_nothing_leaves_the_frame_alone(production: Studio, tmp_path: Path):
     model = production.open(production.model("nothing", network(mask=disc() * 0.001)))
     plate = plate_of(tmp_path, bits())
-    image, done = swapped(plate, model)
-    np.testing.assert_array_equal(done.rgb.view(np.uint16), image.rgb.view(np.uint16))
+    image, done, comp = swapped(plate, model)
+    np.testing.assert_array_equal(comp.view(np.uint16), image.rgb.view(np.uint16))
     assert done.window.empty
 
 
@@ -207,45 +209,45 @@ def test_a_network_that_covers_nothing_leaves_the_frame_alone(production: Studio
 def test_windows_and_origins_do_not_move_the_picture(tint: SwapModel, tmp_path: Path):
     rgb = astronaut(200)
     inner = rgb[30:170, 20:180]
-    _, plain = swapped(plate_of(tmp_path / "a", inner), tint, face(80, 65, 60))
+    _, plain, plain_comp = swapped(plate_of(tmp_path / "a", inner), tint, face(80, 65, 60))
     moved = {"data_window": Window(100, -50, 160, 140), "display_window": Window(100, -50, 160, 140)}
-    _, elsewhere = swapped(plate_of(tmp_path / "b", inner, **moved), tint, face(80, 65, 60))
-    np.testing.assert_array_equal(plain.rgb, elsewhere.rgb)
+    _, _, elsewhere = swapped(plate_of(tmp_path / "b", inner, **moved), tint, face(80, 65, 60))
+    np.testing.assert_array_equal(plain_comp, elsewhere)
     overscan = {"data_window": Window(-20, -30, 200, 200), "display_window": Window(0, 0, 160, 140)}
-    _, wide = swapped(plate_of(tmp_path / "c", rgb, **overscan), tint, face(80, 65, 60))
-    np.testing.assert_array_equal(plain.rgb, wide.rgb[30:170, 20:180])
+    _, wide, wide_comp = swapped(plate_of(tmp_path / "c", rgb, **overscan), tint, face(80, 65, 60))
+    np.testing.assert_array_equal(plain_comp, wide_comp[30:170, 20:180])
     assert wide.window == plain.window
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 70), (160, 140), (-20, 70), (80, -25)])
 def test_a_face_at_the_border_is_cut_off_there(tint: SwapModel, tmp_path: Path, x: float, y: float):
     plate = plate_of(tmp_path, bits())
-    image, done = swapped(plate, tint, face(x, y, 60))
+    image, done, comp = swapped(plate, tint, face(x, y, 60))
     alpha = full(done.alpha, done.window, image.origin_window)
     assert (alpha > 0).any()
-    np.testing.assert_array_equal(done.rgb[alpha == 0].view(np.uint16), image.rgb[alpha == 0].view(np.uint16))
+    np.testing.assert_array_equal(comp[alpha == 0].view(np.uint16), image.rgb[alpha == 0].view(np.uint16))
 
 
 @pytest.mark.parametrize(("x", "y"), [(-200, 70), (80, 500)])
 def test_a_face_outside_of_the_picture_changes_nothing(tint: SwapModel, tmp_path: Path, x: float, y: float):
     plate = plate_of(tmp_path, bits())
-    image, done = swapped(plate, tint, face(x, y, 60))
+    image, done, comp = swapped(plate, tint, face(x, y, 60))
     assert done.window.empty
     assert not done.layers
-    np.testing.assert_array_equal(done.rgb.view(np.uint16), image.rgb.view(np.uint16))
+    np.testing.assert_array_equal(comp.view(np.uint16), image.rgb.view(np.uint16))
 
 
 def test_a_squeezed_plate_gets_a_squeezed_face(tint: SwapModel, tmp_path: Path):
     rgb = astronaut(160)
     squeezed = rgb.reshape(160, 80, 2, 3).mean(axis=2)
-    _, plain = swapped(plate_of(tmp_path / "a", rgb), tint, face(80, 75, 60))
-    _, narrow = swapped(plate_of(tmp_path / "b", squeezed), tint, face(40, 75, 60, squeeze=2.0))
+    _, plain, plain_comp = swapped(plate_of(tmp_path / "a", rgb), tint, face(80, 75, 60))
+    _, narrow, narrow_comp = swapped(plate_of(tmp_path / "b", squeezed), tint, face(40, 75, 60, squeeze=2.0))
     held = Window(0, 0, 160, 160)
     wide_alpha = full(plain.alpha, plain.window, held).astype(np.float32).reshape(160, 80, 2).mean(axis=2)
     narrow_alpha = full(narrow.alpha, narrow.window, Window(0, 0, 80, 160)).astype(np.float32)
     assert np.abs(wide_alpha - narrow_alpha).max() < 0.1
     assert narrow_alpha.sum() == pytest.approx(wide_alpha.sum(), rel=0.01)
-    error = np.abs(plain.rgb.astype(np.float32).reshape(160, 80, 2, 3).mean(axis=2) - narrow.rgb.astype(np.float32))
+    error = np.abs(plain_comp.astype(np.float32).reshape(160, 80, 2, 3).mean(axis=2) - narrow_comp.astype(np.float32))
     assert np.median(error[narrow_alpha > 0.9]) < 0.02
 
 
@@ -266,7 +268,7 @@ def written(plate: Plate, done: render.Swapped, path: Path, layers: Any) -> tupl
 def test_ingredients_add_up_to_the_comp(tint: SwapModel, tmp_path: Path):
     rgb = astronaut(160)
     plate = plate_of(tmp_path, rgb, extra={"A": np.ones((160, 160), np.float16), "Z": np.ones((160, 160), np.float32)})
-    image, done = swapped(plate, tint, face(80, 75, 60), measurements=measured(stops=0.7))
+    image, done, _ = swapped(plate, tint, face(80, 75, 60), measurements=measured(stops=0.7))
     found, attributes = written(plate, done, tmp_path / "o.1001.exr", "ingredients")
     assert set(found) == {"R", "G", "B", "A", "Z"} | LAYERS
     assert {name for name in LAYERS if found[name].dtype == np.float32} == {"stmap.u", "stmap.v"}
@@ -294,7 +296,7 @@ def test_ingredients_add_up_to_the_comp(tint: SwapModel, tmp_path: Path):
 
 def test_the_comp_is_the_same_in_every_kind_of_file(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, astronaut(160))
-    image, done = swapped(plate, tint, face(80, 75, 60))
+    image, done, comp = swapped(plate, tint, face(80, 75, 60))
     comp, _ = written(plate, done, tmp_path / "c.1001.exr", "comp")
     ingredients, _ = written(plate, done, tmp_path / "i.1001.exr", "ingredients")
     patch, _ = written(plate, done, tmp_path / "patch.1001.exr", "patch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vfxswap.pixels import F32, AnyArray, Matte, WorkingRgb
+from vfxswap.pixels import F32, F64, AnyArray, Matte, WorkingRgb
 
 GRID = 64
 """Side of the relight grid over the crop."""
@@ -28,10 +28,10 @@ def log_light(rgb: F32, *, skin: float) -> F32:
     return np.log2(np.maximum(rgb, 0.0) + np.float32(skin / 256.0)).astype(np.float32)
 
 
-def relight_grid(*, plate: F32, face: F32, coverage: F32, skin: float) -> F32:
+def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> F32:
     """The gain that takes the face's light to the plate's: one tone for the whole face, and its edge's remainder.
 
-    The tone is the median difference over the face, a constant: anything finer than that measured inside the face
+    The tone is the median difference on bare skin, a constant: anything finer than that measured inside the face
     would carry the double's features over. Along the edge the face then meets the plate; that remainder is spread
     inwards by a membrane that fades, so that seams close and the inside keeps the light the network painted.
 
@@ -39,17 +39,23 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, skin: float) -> F32:
         plate: (S, S, 3) linear crop of the plate.
         face: (S, S, 3) linear crop of the painted face, same space.
         coverage: (S, S) the face's matte.
+        bare: (M, 2) positions of bare skin in the crop, in pixels (face.mesh.skin_points).
         skin: linear value of the double's median skin.
 
     Returns:
         (GRID, GRID, 3) float32, stops.
     """
     difference = log_light(plate, skin=skin) - log_light(face, skin=skin)
-    inner = _inner(coverage)
-    if float((inner > 0.5).sum()) < 1.0:
+    at = np.floor(bare).astype(int)
+    at = at[(at >= 0).all(axis=1) & (at < coverage.shape[0]).all(axis=1)]
+    at = at[coverage[at[:, 1], at[:, 0]] > 0.5]
+    if len(at) == 0:
         return np.zeros((GRID, GRID, 3), np.float32)
-    tone = np.median(difference[inner > 0.5], axis=0).astype(np.float32)
+    # Blurred a little, so that a freckle or a grain of noise under a sample does not count.
+    smooth = np.asarray(cv2.GaussianBlur(difference, (0, 0), coverage.shape[0] / 64), np.float32)
+    tone = np.median(smooth[at[:, 1], at[:, 0]], axis=0).astype(np.float32)
     remainder = difference - tone
+    inner = _inner(coverage)
     edge = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * (1.0 - inner)
     weight = edge * _near(remainder)
     weighted = np.concatenate([remainder * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
@@ -97,7 +103,9 @@ def _convolve(image: F32, kernel: F32) -> F32:
 
 def relight(raw: WorkingRgb, gain_stops: F32) -> WorkingRgb:
     """(H, W, 3) raw * 2 ** gain."""
-    return WorkingRgb(raw * np.exp2(gain_stops))
+    out = np.exp2(gain_stops, dtype=np.float32)
+    out *= raw
+    return WorkingRgb(out)
 
 
 def over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
@@ -113,19 +121,38 @@ def over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
     Returns:
         (H, W, 3) of the plate's type.
     """
-    held = plate.astype(np.float32)
-    finite = np.isfinite(held)
+    out = np.empty_like(plate)
+    # In strips that stay in the processor's cache: a face's whole arrays are far larger than it.
+    for top in range(0, len(plate), _STRIP):
+        rows = slice(top, top + _STRIP)
+        out[rows] = _over(plate[rows], face[rows], alpha[rows])
+    return out
+
+
+_STRIP = 32
+
+
+def _over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
+    mixed = plate.astype(np.float32)
+    finite = np.isfinite(mixed)
     if not finite.all():
         # What is not finite behind the face counts as black: it must not shine through, and 0 * inf is NaN.
-        held[~finite] = 0.0
-    cover = spread(alpha)
-    mixed = 1.0 - cover
-    mixed *= held
+        mixed[~finite] = 0.0
+    cover = _as_rgb(alpha)
+    covered = cover > 0
+    mixed *= np.subtract(1.0, cover, out=cover)
     mixed += face
-    return np.where(cover > 0, mixed.astype(plate.dtype), plate)
+    return np.where(covered, mixed.astype(plate.dtype), plate)
 
 
-def spread(alpha: AnyArray) -> F32:
+def premultiplied(color: F32, alpha: AnyArray) -> F32:
+    """(H, W, 3) color * alpha of (H, W)."""
+    out = _as_rgb(alpha)
+    out *= color
+    return out
+
+
+def _as_rgb(alpha: AnyArray) -> F32:
     """(H, W) -> (H, W, 3): numpy is several times slower where it has to repeat a last axis of one itself."""
     plane = alpha.astype(np.float32)
     return np.asarray(cv2.merge((plane, plane, plane)), np.float32)

@@ -19,7 +19,7 @@ from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
 from vfxswap.face import mesh
 from vfxswap.face.track import FaceFrame
-from vfxswap.geometry import Window
+from vfxswap.geometry import Window, transform
 from vfxswap.pixels import F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
@@ -177,6 +177,7 @@ def measure(
                 plate=space.linear(painted.crop),
                 face=space.decode_linear(painted.face),
                 coverage=painted.mask,
+                bare=transform(painted.matrix, mesh.skin_points(faces[frame].landmarks)),
                 skin=SKIN,
             )
         progress(done, len(faces))

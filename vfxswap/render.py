@@ -19,17 +19,17 @@ from vfxswap.pixels import F32, AnyArray, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, count_bad
 from vfxswap.vfxmodel import Painter
 
-_SHAPING = 512
+_SHAPING = 256
 """Side of the raster on which mattes are shaped, at least."""
 
 
 @dataclass(frozen=True, eq=False)
 class Swapped:
-    """A frame's layers over `window` (plate coordinates); colours are in the plate file's space.
+    """A frame's picture and layers over `window` (plate coordinates); colours are in the plate file's space.
 
     Attributes:
-        rgb: (H, W, 3) the whole data window in the file's own type: the comp.
-        window: where the layers below lie; empty when there is no face.
+        rgb: (h, w, 3) in the file's own type: the comp. Around it the frame is the plate.
+        window: where it lies; empty when there is no face.
         alpha: (h, w) float16.
         layers: name -> (h, w) float32: face, raw, gain, mattes (contracts: docs/layers.md).
         scrubbed: values that were NaN or Inf where the face went.
@@ -46,10 +46,18 @@ class Swapped:
     confidence: float = 0.0
     size: int = 0
 
+    def whole(self, image: exr.Frame) -> AnyArray:
+        """(H, W, 3) the comp over the whole data window of `image`, the frame that was swapped."""
+        comp = np.array(image.rgb, copy=True)
+        comp[self.window.slices(image.origin_window)] = self.rgb
+        return comp
+
 
 def passthrough(image: exr.Frame) -> Swapped:
     """A frame without a face: the plate as it is, and nothing else."""
-    return Swapped(image.rgb, Window(0, 0, 0, 0), np.zeros((0, 0), np.float16), {})
+    held = image.origin_window
+    nothing = Window(held.x, held.y, 0, 0)
+    return Swapped(np.zeros((0, 0, 3), image.dtype), nothing, np.zeros((0, 0), np.float16), {})
 
 
 def swap_frame(
@@ -76,7 +84,7 @@ def swap_frame(
         artist: (H, W) coverage over the image's data window that limits the face, or None.
 
     Returns:
-        The layers. Pixels of `rgb` where alpha is 0 are the plate's, bit for bit.
+        The face's part of the frame. Pixels of `rgb` where alpha is 0 are the plate's, bit for bit.
     """
     pixels, window = plate.working(image, face_window(face, size=model.resolution))
     if window.empty:
@@ -98,11 +106,9 @@ def swap_frame(
     alpha = blend.quantised(Matte(np.asarray(coverage, np.float32)))
     held = image.rgb[here]
     color, clamped = _bounded(plate.to_file(blend.relight(raw, gain)), alpha, held.dtype)
-    face_rgb = color * alpha.astype(np.float32)[..., None]
-    comp = np.array(image.rgb, copy=True)
-    comp[here] = blend.over(held, face_rgb, alpha)
+    face_rgb = blend.premultiplied(color, alpha)
     return Swapped(
-        rgb=comp,
+        rgb=blend.over(held, face_rgb, alpha),
         window=window,
         alpha=alpha,
         layers=_layers(face_rgb, plate.to_file(raw), gain, alpha, mattes),
@@ -145,13 +151,15 @@ def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tu
         np.asarray(large, np.float32), erode=parameters.edge_erode * unit, feather=parameters.edge_feather * unit
     )
     small = shaped if grow == 1 else cv2.resize(shaped, (size, size), interpolation=cv2.INTER_AREA)
-    put = align.put(np.dstack([painted.face, painted.mask, small]), matrix=painted.matrix, window=window)
-    put = np.clip(put, 0.0, 1.0, out=put)
-    model, edge = np.ascontiguousarray(put[..., 3]), np.ascontiguousarray(put[..., 4])
+    face = align.put(painted.face, matrix=painted.matrix, window=window)
+    model = align.put(painted.mask, matrix=painted.matrix, window=window)
+    edge = align.put(np.asarray(small, np.float32), matrix=painted.matrix, window=window)
+    for plane in (face, model, edge):
+        np.clip(plane, 0.0, 1.0, out=plane)  # the cubic kernel overshoots
     if parameters.edge_erode >= 0:
         edge = np.minimum(edge, model)
     edge[edge < matte.SEEN] = 0.0
-    return ModelRgb(np.ascontiguousarray(put[..., :3])), {"matte.model": model, "matte.model.shaped": edge}
+    return ModelRgb(face), {"matte.model": model, "matte.model.shaped": edge}
 
 
 def _gain(measurements: Measurements, frame: int, parameters: SwapParameters) -> F32:
@@ -194,9 +202,10 @@ def write(
 ) -> exr.WriteReport:
     """Write a frame atomically as comp, ingredients or patch; raises OutputError or ResourceError."""
     if layers == "comp":
-        return exr.write_comp(image, path, rgb=swapped.rgb, hints=hints)
+        return exr.write_comp(image, path, rgb=swapped.rgb, window=swapped.window, hints=hints)
     if layers == "ingredients":
-        return exr.write_ingredients(image, path, rgb=swapped.rgb, layers=_full(swapped, image), hints=hints)
+        full = _full(swapped, image)
+        return exr.write_ingredients(image, path, rgb=swapped.rgb, window=swapped.window, layers=full, hints=hints)
     origin = image.origin_window
     # A frame without a face still is a file: one empty pixel.
     window = swapped.window if not swapped.window.empty else Window(origin.x, origin.y, 1, 1)
@@ -226,7 +235,7 @@ def _full(swapped: Swapped, image: exr.Frame) -> dict[str, AnyArray]:
     if swapped.window.empty or swapped.matrix is None:
         return out
     where = swapped.window.slices(held)
-    delta = _delta(swapped.rgb[where], image.rgb[where])
+    delta = _delta(swapped.rgb, image.rgb[where])
     for i, letter in enumerate("RGB"):
         out[f"delta.{letter}"][where] = delta[..., i]
     for name, value in swapped.layers.items():

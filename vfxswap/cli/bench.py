@@ -72,7 +72,8 @@ def _model() -> Painter | None:
 
 def _show(result: Result) -> None:
     console = Console(highlight=False)
-    stages = Table("step", "wall ms", "CPU ms", title=f"{result.case}: {result.setup}", title_justify="left")
+    console.print(f"{result.case}: {result.setup}", soft_wrap=True)
+    stages = Table("step", "wall ms", "CPU ms")
     for stage in result.stages:
         stages.add_row(stage.name, f"{stage.wall_ms:.1f}", f"{stage.cpu_ms:.1f}")
     console.print(stages)
@@ -83,4 +84,5 @@ def _show(result: Result) -> None:
         ratios.add_row(ratio.name, f"{ratio.value:.2f}", target, {None: "", True: "met", False: "MISSED"}[ratio.met])
     if result.ratios:
         console.print(ratios)
-    console.print(", ".join(f"{name} {value}" for name, value in result.machine.items()), style="dim")
+    machine = ", ".join(f"{name} {value}" for name, value in result.machine.items())
+    console.print(machine, style="dim", soft_wrap=True)
