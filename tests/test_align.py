@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from vfxswap import align
 from vfxswap.geometry import Matrix23, Window, invert, transform
@@ -43,10 +44,11 @@ def place(scale: float, turn: float, *, at: tuple[float, float] = (210.37, 180.6
     return np.concatenate([linear, (np.array([SIZE / 2, SIZE / 2]) - linear @ at)[:, None]], axis=1)
 
 
-def displacement(found: AnyArray, points: F64, inside: AnyArray) -> F64:
+def displacement(found: AnyArray, points: F64, inside: ArrayLike) -> F64:
     """How far `found` lies from `picture` as a whole, in the units of `points`: (2,)."""
-    error = (found - picture(points))[inside]
-    return np.linalg.lstsq(slopes(points)[inside], error, rcond=None)[0]
+    here = np.asarray(inside, bool)
+    error = (found - picture(points))[here]
+    return np.asarray(np.linalg.lstsq(slopes(points)[here], error, rcond=None)[0], np.float64)
 
 
 @pytest.mark.parametrize(("scale", "turn"), PLACES)

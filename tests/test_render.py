@@ -296,12 +296,13 @@ def test_ingredients_add_up_to_the_comp(tint: SwapModel, tmp_path: Path):
 
 def test_the_comp_is_the_same_in_every_kind_of_file(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, astronaut(160))
-    image, done, comp = swapped(plate, tint, face(80, 75, 60))
+    image, done, whole = swapped(plate, tint, face(80, 75, 60))
     comp, _ = written(plate, done, tmp_path / "c.1001.exr", "comp")
     ingredients, _ = written(plate, done, tmp_path / "i.1001.exr", "ingredients")
     patch, _ = written(plate, done, tmp_path / "patch.1001.exr", "patch")
     assert set(comp) == {"R", "G", "B"}
-    for c in "RGB":
+    for i, c in enumerate("RGB"):
+        np.testing.assert_array_equal(comp[c].view(np.uint16), whole[..., i].view(np.uint16))
         np.testing.assert_array_equal(comp[c].view(np.uint16), ingredients[c].view(np.uint16))
         np.testing.assert_array_equal(patch[c], ingredients[f"face.{c}"][done.window.slices(image.origin_window)])
     assert set(patch) == {"R", "G", "B", "A"}
