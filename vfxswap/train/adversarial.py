@@ -27,6 +27,7 @@ from vfxswap.train.score import faces_only
 _PAINTER_CLIP = 1.0
 _JUDGE_CLIP = 10.0
 _LEAST_RATE = 0.02
+_LEAST_NOISE = 0.1
 
 _Net = TypeVar("_Net", bound=nn.Module)
 
@@ -105,7 +106,7 @@ class Pair:
         """
         self._set_rates(step, spent, rate_scale)
         adversarial = spent >= self.config.adversary_from and self.config.adversary_weight > 0
-        total, parts, painted = self._paint(likeness, double, step=step, swap=adversarial)
+        total, parts, painted = self._paint(likeness, double, step=step, spent=spent, swap=adversarial)
         if painted.swapped is not None:
             judged, more = self._persuade(likeness, double, painted.reconstructed, painted.swapped)
             total, parts = total + judged, parts | more
@@ -126,12 +127,12 @@ class Pair:
         return parts | {"judge": float(loss.detach())}
 
     def _paint(
-        self, likeness: Batch, double: Batch, *, step: int, swap: bool
+        self, likeness: Batch, double: Batch, *, step: int, spent: float, swap: bool
     ) -> tuple[Tensor, dict[str, float], Painted]:
         """Reconstruction losses of both performers, and the pictures the judge will see."""
         with self._autocast():
             means = self.net.encoder(torch.cat([likeness.warped, double.warped]))
-            codes = means + self._noise(means, step)
+            codes = means + self._noise(means, step, spent)
             code_likeness, code_double = codes.chunk(2)
             rgb, mask = self.net.decoders[self.likeness](code_likeness)
             double_rgb, double_mask = self.net.decoders[self.double](code_double)
@@ -155,10 +156,15 @@ class Pair:
         values = {name: float(value.detach()) for name, value in parts.items()}
         return total, values, Painted(rgb, swapped, codes.float())
 
-    def _noise(self, codes: Tensor, step: int) -> Tensor:
-        """Unit Gaussian noise, a function of the step alone, so that a resumed run sees the same."""
+    def _noise(self, codes: Tensor, step: int, spent: float) -> Tensor:
+        """Gaussian noise, a function of the step alone, so that a resumed run sees the same.
+
+        It ebbs from one to a tenth: while there is noise the decoder paints the mean of what a code might have said,
+        which is blurred.
+        """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        return torch.randn(codes.shape, generator=generator).to(codes.device)
+        level = max(_LEAST_NOISE, 1 - 1.2 * spent)
+        return level * torch.randn(codes.shape, generator=generator).to(codes.device)
 
     def _confusion(self, codes: Tensor) -> Tensor:
         """What the encoder pays when the code judge can tell: cross entropy to a coin's toss."""
