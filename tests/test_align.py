@@ -181,3 +181,11 @@ def test_warping_with_an_stmap_is_putting():
     warped = warped_with(align.stmap(matrix=matrix, window=window, size=SIZE), crop)
     here = centres(window)
     assert np.abs(displacement(warped, here, np.ones(here.shape[:2], bool))).max() < 0.05
+
+
+def test_a_placed_crop_lands_moved_by_its_placement():
+    matrix = place(0.5, 0.0)
+    moved = align.placed(matrix, size=SIZE, placement=(0.1, -0.05))
+    corner = np.array([[SIZE / 2, SIZE / 2]])
+    shift = transform(invert(moved), corner) - transform(invert(matrix), corner)
+    np.testing.assert_allclose(shift[0], [0.1 * SIZE / 0.5, -0.05 * SIZE / 0.5], atol=1e-9)

@@ -46,6 +46,13 @@ def crop_matrix(similarity: Matrix23, *, size: int, margin: float = 1.0) -> Matr
     return compose(place, similarity)
 
 
+def placed(matrix: Matrix23, *, size: int, placement: tuple[float, float]) -> Matrix23:
+    """Plate -> crop for a painted crop that is moved by `placement` crop sides (x right, y down) in the plate."""
+    moved = matrix.copy()
+    moved[:, 2] -= size * np.asarray(placement, np.float64)
+    return moved
+
+
 def crop_window(matrix: Matrix23, *, size: int) -> Window:
     """The smallest window of the plate that holds the crop, with a pixel to spare for interpolation."""
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float64)

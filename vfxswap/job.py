@@ -72,7 +72,7 @@ class SwapParameters(_Record):
     edge_erode: float = _knob(
         0.0, "Pull the matte's edge inwards; negative values push it outwards.", unit="% of face size", low=-10, high=10
     )
-    edge_feather: float = _knob(3.0, "Width of the matte's soft edge.", unit="% of face size", low=0, high=20)
+    edge_feather: float = _knob(2.0, "Width of the matte's soft edge.", unit="% of face size", low=0, high=20)
     highlights: float = _knob(
         1.0, "How much of the plate's values above the model's range returns to the face.", low=0, high=1
     )

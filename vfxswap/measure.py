@@ -81,19 +81,23 @@ class Painted:
     """One frame's crop through the network.
 
     Attributes:
-        matrix: plate -> crop.
+        matrix: plate -> painted crop, the model's placement included.
         window: plate pixels around the crop that there are.
         plate: (h, w, 3) the plate's finite working-space pixels of `window`.
-        crop: (S, S, 3) the same as a crop.
         face, mask: (S, S, 3), (S, S) what the network painted.
     """
 
     matrix: Any
     window: Window
     plate: WorkingRgb
-    crop: WorkingRgb
     face: ModelRgb
     mask: Matte
+
+    @property
+    def behind(self) -> WorkingRgb:
+        """(S, S, 3) the plate where the painted crop goes, as a crop."""
+        size = self.mask.shape[0]
+        return WorkingRgb(align.take(self.plate, window=self.window, matrix=self.matrix, size=size))
 
 
 def paint(pixels: WorkingRgb, window: Window, face: FaceFrame, *, space: ModelSpace, model: Painter) -> Painted:
@@ -112,7 +116,7 @@ def paint(pixels: WorkingRgb, window: Window, face: FaceFrame, *, space: ModelSp
     crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size))
     painted, mask = model.swap(space.encode(crop))
     inside = Matte(mask * align.frame_weight(size=size))
-    return Painted(matrix, window, clean, crop, painted, inside)
+    return Painted(align.placed(matrix, size=size, placement=model.card.placement), window, clean, painted, inside)
 
 
 def face_window(face: FaceFrame, *, size: int) -> Window:
@@ -174,7 +178,7 @@ def measure(
         if not window.empty:
             painted = paint(pixels, window, faces[frame], space=space, model=model)
             grids[frame] = blend.relight_grid(
-                plate=space.linear(painted.crop),
+                plate=space.linear(painted.behind),
                 face=space.decode_linear(painted.face),
                 coverage=painted.mask,
                 bare=transform(painted.matrix, mesh.skin_points(faces[frame].landmarks)),

@@ -49,6 +49,9 @@ class ModelCard(BaseModel):
     """Encoding id of model space (color.ModelSpace)."""
     exposure: str
     """How the shot's gain is found."""
+    placement: tuple[float, float] = (0.0, 0.0)
+    """(x, y) in crop sides by which the painted crop is moved, so that the likeness's eyes, nose and mouth lie where
+    the double's do; the alignment itself looks at the whole head."""
     layout: str = "NCHW float32 RGB 0..1: crop -> rgb, mask"
     performers: Performers
     consents: tuple[dict[str, str], ...]

@@ -12,7 +12,7 @@ from vfxswap.train.data import Augment, Batch, centred, draw
 
 from . import synthetic
 
-STILL = Augment(rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, noise=0)
+STILL = Augment(rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, slope=0, noise=0)
 
 
 def taken(batch: Batch) -> list[torch.Tensor]:

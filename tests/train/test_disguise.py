@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from vfxswap import align
 from vfxswap.face.pose import head_pose
 from vfxswap.train import disguise
 
@@ -51,3 +55,18 @@ def test_a_wider_face_bends_outwards() -> None:
     assert field[0, middle, middle - 6] < -0.005
     assert np.abs(field[1]).max() < 0.005
     assert np.abs(field[:, 0, 0]).max() < 0.005
+
+
+def test_nobody_is_moved_to_be_themselves() -> None:
+    bank = synthetic.bank(synthetic.BEN)
+    assert disguise.placement(bank, bank) == (0.0, 0.0)
+
+
+def test_features_that_sit_higher_in_the_double_move_the_likeness_up() -> None:
+    bank = synthetic.bank(synthetic.BEN)
+    up = np.array([2.0, -4.0, 0.0])
+    moved = replace(bank, crops=tuple(replace(crop, landmarks=crop.landmarks + up) for crop in bank.crops))
+    x, y = disguise.placement(bank, moved)
+    side = bank.source_size / align.FACESET_MARGIN
+    assert x == pytest.approx(2.0 / side, abs=1e-5)
+    assert y == pytest.approx(-4.0 / side, abs=1e-5)

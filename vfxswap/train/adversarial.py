@@ -235,14 +235,14 @@ class Pair:
     # -- rates and averages -----------------------------------------------------------------------------------
 
     def _set_rates(self, step: int, spent: float, scale: float) -> None:
-        """Linear warm-up of the painter, then a cosine down to 2 % of the rate for both."""
+        """Linear warm-up of the painter, then a cosine down to 2 % of its rate; the late judge keeps its own."""
         rise = min(1.0, (step + 1) / self.config.warm_up)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, spent)))
         fall = scale * (_LEAST_RATE + (1 - _LEAST_RATE) * cosine)
         for group in self._painter_opt.param_groups:
             group["lr"] = self.config.rate * rise * fall
         for group in self._judge_opt.param_groups:
-            group["lr"] = self.config.judge_rate * fall
+            group["lr"] = self.config.judge_rate * scale
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:

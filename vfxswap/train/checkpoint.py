@@ -60,6 +60,8 @@ class State(BaseModel):
     device: str
     rollbacks: int = 0
     """How often the run went back to a checkpoint; each halved the rates."""
+    placement: tuple[float, float] = (0.0, 0.0)
+    """See vfxmodel.ModelCard."""
     consents: tuple[dict[str, str], ...] = ()
     data: dict[str, str] = Field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()

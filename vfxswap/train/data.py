@@ -49,7 +49,7 @@ class Augment:
     rotate_deg: float = 8.0
     scale: float = 0.08
     shift: float = 0.04
-    flip: float = 0.3
+    flip: float = 0.5
     warp: float = 0.03
     """Standard deviation of the input's control points, as a part of the crop."""
     disguise: float = 0.8
@@ -60,6 +60,8 @@ class Augment:
     """Standard deviation of the gain of each channel, log."""
     exposure: float = 0.12
     """Standard deviation of the gain of all channels, log, encoded values."""
+    slope: float = 0.1
+    """Standard deviation of the gain's rise from the crop's middle to its border, log: light from another side."""
     noise: float = 0.02
     """Largest standard deviation of the noise put on the input: grain the painter must not learn."""
 
@@ -83,7 +85,7 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
     tint = torch.from_numpy(bank.tint.astype(np.float32))[None, :, None, None] ** bend
     # A gain on encoded values is a gain on linear ones: the curve is close to a power.
     gain = np.exp(rng.normal(0, augment.exposure, (count, 1)) + rng.normal(0, augment.color, (count, 3)))
-    scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None]
+    scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None] * _slope(rng, count, size, augment)
     noise = torch.from_numpy(rng.normal(0, 1, tuple(warped.shape)).astype(np.float32))
     sigma = torch.from_numpy(rng.uniform(0, augment.noise, (count, 1, 1, 1)).astype(np.float32))
     return Batch(
@@ -99,6 +101,13 @@ def _stack(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
     """(n, 6, R, R) float32: what moves together."""
     parts = (bank.rgb, bank.mask, bank.weight, bank.core)
     return torch.cat([part[torch.from_numpy(chosen)] for part in parts], dim=1).float()
+
+
+def _slope(rng: np.random.Generator, count: int, size: int, augment: Augment) -> Tensor:
+    """(count, 1, size, size) gain that rises evenly across the crop, 1 in its middle."""
+    rise = torch.from_numpy(rng.normal(0, augment.slope, (count, 2, 1, 1)).astype(np.float32))
+    line = torch.linspace(-1, 1, size)
+    return torch.exp(rise[:, :1] * line[None, None, None, :] + rise[:, 1:] * line[None, None, :, None])
 
 
 def _waves(rng: np.random.Generator, count: int, size: int, augment: Augment) -> Tensor:

@@ -14,6 +14,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from vfxswap import align
+from vfxswap.face import mesh
 from vfxswap.faceset import Crop
 from vfxswap.pixels import F32, F64
 from vfxswap.train.bank import Bank
@@ -37,14 +39,33 @@ def rotation(pose_deg: tuple[float, float, float]) -> F64:
     return np.asarray(rz @ ry @ rx, np.float64)
 
 
+def _frontal(crops: tuple[Crop, ...]) -> tuple[Crop, ...]:
+    """The crops that face the camera, all if none does."""
+    facing = tuple(c for c in crops if abs(c.pose_deg[1]) < _FRONTAL_DEG and abs(c.pose_deg[0]) < _FRONTAL_DEG)
+    return facing or crops
+
+
 def mean_shape(crops: tuple[Crop, ...], *, size: int) -> F64:
     """(478, 3) mean face in head space, in crop sides, from crops that face the camera (all if none does)."""
-    frontal = [c for c in crops if abs(c.pose_deg[1]) < _FRONTAL_DEG and abs(c.pose_deg[0]) < _FRONTAL_DEG]
     shapes = []
-    for crop in frontal or crops:
+    for crop in _frontal(crops):
         points = crop.landmarks / size * [1, -1, -1]
         shapes.append((points - points.mean(axis=0)) @ rotation(crop.pose_deg))
     return np.asarray(np.mean(shapes, axis=0), np.float64)
+
+
+def placement(likeness: Bank, double: Bank) -> tuple[float, float]:
+    """(x, y) in sides of the model's crop from the likeness's eyes, nose and mouth to the double's, facing the camera.
+
+    The alignment fits the whole head, so with another jaw or forehead the inner features come to lie elsewhere.
+    """
+    features = list(mesh.INNER)
+    means = [
+        np.mean([crop.landmarks[features, :2].mean(axis=0) for crop in _frontal(bank.crops)], axis=0) / bank.source_size
+        for bank in (likeness, double)
+    ]
+    x, y = (means[1] - means[0]) * align.FACESET_MARGIN
+    return round(float(x), 5), round(float(y), 5)
 
 
 def field(crop: Crop, difference: F64, *, size: int) -> F32:

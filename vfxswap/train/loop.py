@@ -19,7 +19,7 @@ from vfxswap.train.checkpoint import Earlier, Provenance, State
 from vfxswap.train.config import TrainConfig
 from vfxswap.train.data import Augment, draw
 from vfxswap.train.device import resolve_device, wants_bf16
-from vfxswap.train.disguise import disguised
+from vfxswap.train.disguise import disguised, placement
 from vfxswap.trust import Grant
 from vfxswap.vfxmodel import Performers
 
@@ -82,6 +82,7 @@ class Trainer:
             data={"likeness": likeness.digest, "double": double.digest},
         )
         self.likeness, self.double = disguised(likeness, double), disguised(double, likeness)
+        self._placement = placement(likeness, double)
         self.device = resolve_device(device)
         self.bf16 = wants_bf16(config.precision, self.device)
         self.network = preset(config.preset)
@@ -145,11 +146,8 @@ class Trainer:
         """One step of painter and judge; the losses by name, or None when the step was not usable."""
         progress, size = self.progress, self.network.resolution
         # The warp teaches the encoder to see past shape, but also blurs what the decoder learns: it ebbs.
-        augment = replace(
-            self._augment,
-            warp=self._augment.warp * max(_LEAST_WARP, 1 - 1.1 * progress.spent),
-            flip=self._augment.flip * (1 - progress.spent),
-        )
+        warp = self._augment.warp * max(_LEAST_WARP, 1 - 1.1 * progress.spent)
+        augment = replace(self._augment, warp=warp)
         likeness, double = (
             draw(bank, count=self.config.batch, size=size, seed=self.config.seed, step=progress.step, augment=augment)
             for bank in (self.likeness, self.double)
@@ -216,6 +214,7 @@ class Trainer:
             precision="bf16" if self.bf16 else "fp32",
             device=self.device.type,
             rollbacks=self._rollbacks,
+            placement=self._placement,
             consents=self.provenance.consents,
             data=self.provenance.data,
             earlier=self._earlier,

@@ -97,6 +97,7 @@ def _card(state: State, *, resolution: int) -> ModelCard:
         template=align.TEMPLATE,
         encoding=ENCODING,
         exposure=EXPOSURE,
+        placement=state.placement,
         performers=state.performers,
         consents=state.consents,
         data=state.data,
