@@ -39,7 +39,7 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
         plate: (S, S, 3) linear crop of the plate.
         face: (S, S, 3) linear crop of the painted face, same space.
         coverage: (S, S) the face's matte.
-        bare: (M, 2) positions of bare skin in the crop, in pixels (face.mesh.skin_points).
+        bare: (M, 2) positions of bare skin in the crop, in pixels (face.mesh.bare_points).
         skin: linear value of the double's median skin.
 
     Returns:

@@ -181,7 +181,7 @@ def measure(
                 plate=space.linear(painted.behind),
                 face=space.decode_linear(painted.face),
                 coverage=painted.mask,
-                bare=transform(painted.matrix, mesh.skin_points(faces[frame].landmarks)),
+                bare=transform(painted.matrix, mesh.bare_points(faces[frame].landmarks)),
                 skin=SKIN,
             )
         progress(done, len(faces))

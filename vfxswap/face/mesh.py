@@ -31,10 +31,11 @@ LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LIPS_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 LIPS_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-NOSE = (1, 2, 4, 5, 6, 168, 195, 197, 48, 278, 64, 294, 98, 327, 97, 326)
-INNER = (*LEFT_EYE, *RIGHT_EYE, *NOSE, *LIPS_OUTER, *LIPS_INNER)
 LEFT_BROW = (276, 283, 282, 295, 285, 336, 296, 334, 293, 300)
 RIGHT_BROW = (46, 53, 52, 65, 55, 107, 66, 105, 63, 70)
+NOSTRILS = (2, 48, 64, 97, 98, 278, 294, 326, 327)
+NOSE = (1, 2, 4, 5, 6, 168, 195, 197, 48, 278, 64, 294, 98, 327, 97, 326)
+INNER = (*LEFT_EYE, *RIGHT_EYE, *NOSE, *LIPS_OUTER, *LIPS_INNER)
 RIGHT_IRIS = (468, 469, 470, 471, 472)
 LEFT_IRIS = (473, 474, 475, 476, 477)
 
@@ -124,6 +125,23 @@ def skin_points(points: F64) -> F64:
     """
     flat = np.asarray(points, np.float64)[:, :2]
     return np.concatenate([flat[list(SKIN)], flat[_skin_triangles()].mean(axis=1)])
+
+
+def bare_points(points: F64) -> F64:
+    """Positions on bare skin all over the face, (M, 2) float64, from (468 or 478, 2 or 3) landmarks.
+
+    The centres of the mesh's triangles that touch neither eyes, brows, lips nor nostrils: where the tone of two
+    faces can be compared, whatever their features.
+    """
+    flat = np.asarray(points, np.float64)[:, :2]
+    return np.asarray(flat[_bare_triangles()].mean(axis=1), np.float64)
+
+
+@functools.cache
+def _bare_triangles() -> NDArray[np.int64]:
+    features = (*LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *LIPS_OUTER, *LIPS_INNER, *NOSTRILS)
+    triangles = canonical().triangles
+    return triangles[~np.isin(triangles, features).any(axis=1)]
 
 
 @functools.cache
