@@ -32,7 +32,7 @@ _COLUMNS = ("plate", "matte", "swapped (altered)", "truth")
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its truth, inside the truth's face, as displayed (sRGB): dB and embedding distances."""
+    """One frame against its truth, where the truth's face covers more than half, as displayed (sRGB): dB and embedding distances."""
 
     frame: int
     nothing_db: float
@@ -129,11 +129,12 @@ class _Pictures:
         )
 
     def score(self, scorer: qc.IdentityScore, face: FaceFrame) -> FrameScore:
+        inside = (self.face > 0.5).astype(np.float32)
         plate, swapped, truth = (scorer(rgb, face.landmarks) for rgb in (self.plate, self.swapped, self.truth))
         return FrameScore(
             frame=self.frame,
-            nothing_db=qc.psnr(self.plate, self.truth, self.face),
-            swapped_db=qc.psnr(self.swapped, self.truth, self.face),
+            nothing_db=qc.psnr(self.plate, self.truth, inside),
+            swapped_db=qc.psnr(self.swapped, self.truth, inside),
             plate_to_likeness=plate.likeness,
             plate_to_double=plate.double,
             swapped_to_likeness=swapped.likeness,
