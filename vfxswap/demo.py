@@ -32,7 +32,10 @@ _COLUMNS = ("plate", "matte", "swapped (altered)", "truth")
 
 @dataclass(frozen=True)
 class FrameScore:
-    """One frame against its truth, where the truth's face covers more than half, as displayed (sRGB): dB and embedding distances."""
+    """One frame against its truth, where the truth's face covers more than half, as displayed (sRGB).
+
+    dB, and distances of embeddings.
+    """
 
     frame: int
     nothing_db: float
