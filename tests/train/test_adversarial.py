@@ -44,7 +44,7 @@ def moved(module: nn.Module, before: list[torch.Tensor]) -> bool:
 
 def test_the_verdict_on_swaps_teaches_the_decoder_alone() -> None:
     pair = make()
-    _, _, painted = pair._paint(BEN, ANNA, step=0, swap=True)
+    _, _, painted = pair._paint(BEN, ANNA, step=0, spent=0.0, swap=True)
     assert painted.swapped is not None
     total, parts = pair._persuade(BEN, ANNA, painted.reconstructed.detach(), painted.swapped)
     total.backward()
@@ -57,7 +57,7 @@ def test_the_verdict_on_swaps_teaches_the_decoder_alone() -> None:
 
 def test_the_verdict_on_reconstructions_teaches_the_encoder_too() -> None:
     pair = make()
-    _, _, painted = pair._paint(BEN, ANNA, step=0, swap=True)
+    _, _, painted = pair._paint(BEN, ANNA, step=0, spent=0.0, swap=True)
     assert painted.swapped is not None
     pair._persuade(BEN, ANNA, painted.reconstructed, painted.swapped.detach())[0].backward()
     assert strength(pair.net.decoders["ben"]) > 0
@@ -67,7 +67,7 @@ def test_the_verdict_on_reconstructions_teaches_the_encoder_too() -> None:
 
 def test_the_judge_learns_from_pictures_and_moves_no_painter() -> None:
     pair = make()
-    _, _, painted = pair._paint(BEN, ANNA, step=0, swap=True)
+    _, _, painted = pair._paint(BEN, ANNA, step=0, spent=0.0, swap=True)
     assert painted.swapped is not None
     pair._judge_loss(BEN, ANNA, painted.reconstructed, painted.swapped, penalty=True).backward()
     assert strength(pair.judge) > 0
@@ -132,7 +132,7 @@ def test_the_judge_learns_to_tell_paint_from_skin() -> None:
         return held_out(pair.average, pair.judge, **banks, device=pair.device)["judge_accuracy"]
 
     before = accuracy()
-    _, _, painted = pair._paint(BEN, ANNA, step=0, swap=True)
+    _, _, painted = pair._paint(BEN, ANNA, step=0, spent=0.0, swap=True)
     assert painted.swapped is not None
     for _ in range(20):
         loss = pair._judge_loss(BEN, ANNA, painted.reconstructed.detach(), painted.swapped.detach(), penalty=False)
@@ -168,7 +168,7 @@ def test_everything_that_learns_is_in_the_checkpoint() -> None:
 
 def test_codes_pay_for_telling_whose_they_are() -> None:
     pair = make()
-    _, parts, painted = pair._paint(BEN, ANNA, step=0, swap=False)
+    _, parts, painted = pair._paint(BEN, ANNA, step=0, spent=0.0, swap=False)
     pair._confusion(painted.codes).backward()
     assert strength(pair.net.encoder) > 0
     assert strength(pair.code_judge) == 0
@@ -186,6 +186,13 @@ def test_the_code_judge_learns_whose_code_it_is() -> None:
 
 def test_noise_on_codes_depends_on_the_step_alone() -> None:
     pair, codes = make(), torch.zeros(4, 32)
-    assert torch.equal(pair._noise(codes, 3), make()._noise(codes, 3))
-    assert not torch.equal(pair._noise(codes, 3), pair._noise(codes, 4))
-    assert 0.7 < float(pair._noise(torch.zeros(64, 32), 0).std()) < 1.3
+    assert torch.equal(pair._noise(codes, 3, 0.0), make()._noise(codes, 3, 0.0))
+    assert not torch.equal(pair._noise(codes, 3, 0.0), pair._noise(codes, 4, 0.0))
+    assert 0.7 < float(pair._noise(torch.zeros(64, 32), 0, 0.0).std()) < 1.3
+
+
+def test_noise_ebbs_to_a_tenth() -> None:
+    pair, codes = make(), torch.zeros(64, 32)
+    full = pair._noise(codes, 5, 0.0)
+    assert torch.allclose(pair._noise(codes, 5, 0.5), 0.4 * full)
+    assert torch.allclose(pair._noise(codes, 5, 1.0), 0.1 * full)
