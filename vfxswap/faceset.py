@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vfxswap import __version__, align, archive, atomic, exr, matte
+from vfxswap import __version__, align, archive, atomic, exr, matte, measure
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FacesetError, FrameError, UsageError
 from vfxswap.events import CancelToken
@@ -35,6 +35,7 @@ DEFAULT_SIZE = 320
 
 _LEAST_CONFIDENCE = 0.3
 _GROW_MASK = 1.0
+_GAIN_SAMPLES = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,7 @@ def build(
             progress=lambda done, total: _step(progress, "track", done, total, cancel),
         )
         faces = track.face(choose(track, face))
-        gain = None if stills else _shot_gain(plate, faces)
+        gain = None if stills else measure.shot_gain(plate, faces, samples=_GAIN_SAMPLES)
         for done, (frame, found) in enumerate(faces.items(), start=1):
             name = f"{plate.sequence.name or 'plate'}-{number:02d}.{frame:06d}"
             crops.append(_write_crop(folder, plate, frame, found, name=name, size=size, gain=gain, parser=parser))
@@ -190,20 +191,6 @@ def _step(
     progress(stage, done, total)
     if cancel is not None:
         cancel.check()
-
-
-def _shot_gain(plate: Plate, faces: dict[int, FaceFrame]) -> float:
-    """One exposure for a shot: the median over up to 12 of its frames of what puts the skin at 0.18."""
-    frames = list(faces)[:: max(1, len(faces) // 12)]
-    gains = []
-    for frame in frames:
-        points = mesh.skin_points(faces[frame].landmarks)
-        rgb, window = plate.working(plate.read(frame), Window.around(points, margin=2))
-        gains.append(skin_gain(rgb, window, points, plate.config))
-    usable = [gain for gain in gains if np.isfinite(gain)]
-    if not usable:
-        raise FacesetError(f"no light on the face in {plate.sequence.pattern}", hint="check --colorspace")
-    return float(np.median(usable))
 
 
 def _write_crop(

@@ -124,14 +124,19 @@ def face_window(face: FaceFrame, *, size: int) -> Window:
     return align.crop_window(align.crop_matrix(face.similarity, size=size), size=size)
 
 
-def shot_gain(plate: Plate, faces: Mapping[int, FaceFrame]) -> float:
-    """One exposure for the shot: the median over evenly spread frames of what puts the double's skin at 0.18.
+def shot_gain(plate: Plate, faces: Mapping[int, FaceFrame], *, samples: int = _GAIN_SAMPLES) -> float:
+    """One exposure for the shot: the median over evenly spread frames of what puts the performer's skin at 0.18.
+
+    Args:
+        plate: the plate; frames of it that cannot be read are left out.
+        faces: the chosen face, frame -> where it is.
+        samples: about how many frames are looked at.
 
     Raises:
         TrackError: no frame shows lit skin.
     """
     frames = sorted(faces)
-    chosen = frames[:: max(1, len(frames) // _GAIN_SAMPLES)]
+    chosen = frames[:: max(1, len(frames) // samples)]
     gains = []
     for frame in chosen:
         points = mesh.skin_points(faces[frame].landmarks)
