@@ -124,3 +124,10 @@ def test_a_copied_model_is_the_same_model(production: Studio, tmp_path: Path):
     copy = tmp_path / "elsewhere.vfxmodel"
     shutil.copy(production.model(), copy)
     assert production.open(copy).card == production.open(production.model()).card
+
+
+def test_a_model_that_paints_elsewhere_is_another_painting():
+    here = card()
+    assert here.painting() == card().painting()
+    assert here.painting() != here.model_copy(update={"placement": (0.0, -0.01)}).painting()
+    assert here.painting() != here.model_copy(update={"onnx_sha256": "0" * 64}).painting()

@@ -200,7 +200,7 @@ def _measurements(
 
         measure.measure(plate, faces, model=model, progress=progress, cancel=cancel).save(path)
 
-    key = cache.key("shot", plate_facts(plate), face_facts(faces), model.card.onnx_sha256, measure.VERSION)
+    key = cache.key("shot", plate_facts(plate), face_facts(faces), model.card.painting(), measure.VERSION)
     return measure.load(stores.get(f"{key}.vfxshot", make))
 
 
@@ -218,7 +218,10 @@ def plate_facts(plate: Plate) -> str:
 
 def face_facts(faces: Mapping[int, FaceFrame]) -> str:
     """What a shot's measurements depend on: where the face is, to the last bit."""
-    return "\n".join(f"{frame} {face.similarity.tobytes().hex()}" for frame, face in sorted(faces.items()))
+    return "\n".join(
+        f"{frame} {sha256(face.similarity.tobytes() + face.landmarks.tobytes())}"
+        for frame, face in sorted(faces.items())
+    )
 
 
 # ---------------------------------------------------------------------------------------------- rendering
@@ -386,7 +389,7 @@ def _frame_key(ready: Shot, frame: int, *files: Path | None) -> str:
     grid = ready.measurements.relight.get(frame)
     return cache.key(
         RENDER_VERSION,
-        ready.model.card.onnx_sha256,
+        ready.model.card.painting(),
         ready.measurements.gain,
         "" if face is None else face.similarity.tobytes().hex(),
         "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes()),
@@ -394,6 +397,8 @@ def _frame_key(ready: Shot, frame: int, *files: Path | None) -> str:
         ready.job.layers,
         ready.plate.space,
         ready.plate.config.hash,
+        ready.plate.view,
+        ready.plate.part,
         *(sha256(file.read_bytes()) for file in files if file is not None and file.exists()),
     )
 

@@ -64,6 +64,10 @@ class ModelCard(BaseModel):
     storage: str = "fp16"
     onnx_sha256: str = ""
 
+    def painting(self) -> str:
+        """Everything about the model that its pixels depend on: the network, its colour and where its crop goes."""
+        return f"{self.onnx_sha256} {self.encoding} {self.placement}"
+
 
 def write(path: Path, *, card: ModelCard, onnx: bytes) -> None:
     """Write a .vfxmodel atomically; the ONNX hash is put into the manifest here."""
