@@ -10,33 +10,28 @@ data window in plate coordinates (geometry.py).
 
 from __future__ import annotations
 
-from vfxswap.exr.reading import probe, read, read_channels
-from vfxswap.exr.values import Channel, Frame, FrameInfo, PartInfo
-from vfxswap.exr.writing import (
-    HALF_MAX,
-    Attribute,
-    WriteReport,
-    to_half,
-    write_channels,
-    write_comp,
-    write_ingredients,
-    write_patch,
-)
+from vfxswap.exr.edits import HALF_MAX, Attribute, Edit, Patch, WriteReport, to_half
+from vfxswap.exr.frame import Frame
+from vfxswap.exr.reading import check, probe, read, read_channels
+from vfxswap.exr.values import Channel, FrameInfo, PartInfo
+from vfxswap.exr.writing import write_channels, write_frame, write_patch
 
 __all__ = [
     "HALF_MAX",
     "Attribute",
     "Channel",
+    "Edit",
     "Frame",
     "FrameInfo",
     "PartInfo",
+    "Patch",
     "WriteReport",
+    "check",
     "probe",
     "read",
     "read_channels",
     "to_half",
     "write_channels",
-    "write_comp",
-    "write_ingredients",
+    "write_frame",
     "write_patch",
 ]

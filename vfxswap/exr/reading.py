@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813
 
-from vfxswap.errors import FrameError, PlateError
+from vfxswap.errors import FrameError, PlateError, VfxSwapError
+from vfxswap.exr.frame import Frame
 from vfxswap.exr.select import select
-from vfxswap.exr.values import DTYPES, Channel, Frame, FrameInfo, PartInfo
+from vfxswap.exr.values import DTYPES, Channel, FrameInfo, PartInfo
 from vfxswap.geometry import Window
 from vfxswap.pixels import AnyArray
 
 _MAGIC = b"\x76\x2f\x31\x01"
 OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint": oiio.UINT32}
 """OpenImageIO's type of each channel format."""
+LARGEST = 32 << 30
+"""Bytes of pixels that a file may claim, uncompressed. A frame of 16384 x 8192 in 16 RGBA float layers has 32 GiB."""
 _LOSSY = ("b44", "dwa", "lj2k")
 
 
@@ -30,7 +33,7 @@ def probe(path: str | os.PathLike[str], *, frame: int | None = None) -> FrameInf
     source = Path(path)
     reader = open_reader(source, frame)
     try:
-        return FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader)))
+        return FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, frame)))
     finally:
         reader.close()
 
@@ -53,7 +56,7 @@ def read(
     source = Path(path)
     reader = open_reader(source, frame)
     try:
-        specs = _specs(reader)
+        specs = _specs(reader, source, frame)
         info = FrameInfo(source, tuple(_part_info(spec) for spec in specs))
         if info.deep:
             raise PlateError(
@@ -73,7 +76,25 @@ def read(
         view=choice.view,
         layer=choice.layer,
         specs=specs,
+        wanted_part=part,
     )
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Decode every pixel of `path`, to know that the file is whole.
+
+    Raises:
+        FrameError: missing, truncated or corrupt. PlateError: not an EXR.
+    """
+    source = Path(path)
+    reader = open_reader(source, None)
+    try:
+        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, None)))
+        for index, part in enumerate(info.parts):
+            if not part.deep:
+                _read_part(reader, index, info, None)
+    finally:
+        reader.close()
 
 
 def read_channels(path: str | os.PathLike[str]) -> tuple[dict[str, AnyArray], dict[str, Any]]:
@@ -84,7 +105,7 @@ def read_channels(path: str | os.PathLike[str]) -> tuple[dict[str, AnyArray], di
     source = Path(path)
     reader = open_reader(source, None)
     try:
-        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader)[:1]))
+        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, None)[:1]))
         head = info.parts[0]
         buffer = None if head.deep else _read_part(reader, 0, info, None)
     finally:
@@ -115,12 +136,7 @@ def open_reader(path: Path, frame: int | None) -> Any:
         raise PlateError("not an EXR file", path=path, frame=frame, hint="convert the plate to OpenEXR")
     reader = oiio.ImageInput.open(str(path))
     if reader is None or reader.format_name() != "openexr":
-        text = error_text(None)
-        if "ubsampl" in text:
-            raise PlateError(
-                "luma/chroma or subsampled EXR is not supported", path=path, frame=frame, hint="convert it to RGB"
-            )
-        raise FrameError(f"corrupt EXR: {text}", path=path, frame=frame, hint="render or copy it again")
+        raise _unreadable(error_text(None), path, frame)
     return reader
 
 
@@ -133,12 +149,34 @@ def error_text(source: Any) -> str:
     return " ".join(str(text).split())[:300] or "no reason given"
 
 
-def _specs(reader: Any) -> tuple[Any, ...]:
-    specs: list[Any] = []
-    while reader.seek_subimage(len(specs), 0):
+def _specs(reader: Any, path: Path, frame: int | None) -> tuple[Any, ...]:
+    """The header of every part.
+
+    Raises:
+        FrameError: a part cannot be opened, or more is claimed than `LARGEST`; nothing was allocated yet.
+        PlateError: a part is luma/chroma-subsampled.
+    """
+    specs = [oiio.ImageSpec(reader.spec())]
+    # Where a part is refused seek_subimage fails just as it does past the last part: it must not go unnoticed.
+    for index in range(1, specs[0].get_int_attribute("oiio:subimages", 1)):
+        if not reader.seek_subimage(index, 0):
+            raise _unreadable(f"part {index}: {error_text(reader)}", path, frame)
         specs.append(oiio.ImageSpec(reader.spec()))
-    error_text(reader)  # seeking past the end leaves a message behind
+    size = sum(spec.image_bytes() for spec in specs)
+    if size > LARGEST:
+        text = f"the header claims {size / 2**30:.0f} GiB of pixels, more than {LARGEST >> 30} GiB can be"
+        raise FrameError(text, path=path, frame=frame, hint="render or copy it again, or split its layers")
     return tuple(specs)
+
+
+def _unreadable(text: str, path: Path, frame: int | None) -> VfxSwapError:
+    if "ubsampl" in text:
+        message, hint = "luma/chroma or subsampled EXR is not supported", "convert it to RGB"
+        return PlateError(message, path=path, frame=frame, hint=hint)
+    if "limits:" in text or "header claims" in text:
+        hint = "render or copy it again; if it is as it should be, split it into smaller files"
+        return FrameError(f"larger than an EXR can be: {text}", path=path, frame=frame, hint=hint)
+    return FrameError(f"corrupt EXR: {text}", path=path, frame=frame, hint="render or copy it again")
 
 
 def _part_info(spec: Any) -> PartInfo:
