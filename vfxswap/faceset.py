@@ -78,11 +78,11 @@ class Faceset:
         """The crops that are not quarantined."""
         return tuple(crop for crop in self.crops if crop.quarantined is None)
 
-    def load(self, crop: Crop) -> tuple[ModelRgb, Matte]:
+    def load(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte]:
         """A crop as networks see it: (S, S, 3) encoded at its own exposure, and its (S, S) mask."""
         channels, _ = exr.read_channels(self.folder / "crops" / f"{crop.name}.exr")
         rgb = np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
-        space = ModelSpace(self.config, crop.gain)
+        space = ModelSpace(self.config, crop.gain, encoding)
         return space.encode(WorkingRgb(rgb)), Matte(channels["mask"].astype(np.float32))
 
     def digest(self) -> str:
@@ -120,7 +120,7 @@ def load(folder: Path) -> Faceset:
             folder=folder,
             performer=data["performer"],
             size=int(data["size"]),
-            config=ColorConfig.load(data["config"]),
+            config=ColorConfig.load(data["config"], context=data.get("context", {})),
             consents=tuple(data["consents"]),
             crops=crops,
         )
@@ -276,6 +276,7 @@ def _write_index(
         "performer": performer,
         "size": size,
         "config": config.id,
+        "context": dict(config.context),
         "working_space": config.working_space,
         "consents": [{"id": ref.id, "sha256": ref.sha256} for ref in grant.consents],
         "crops": entries,

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from vfxswap import align, trust
+from vfxswap.color import PINNED_CONFIG, ColorConfig, ModelSpace
 from vfxswap.face import mesh
 from vfxswap.faceset import Crop
-from vfxswap.pixels import F32, F64
+from vfxswap.pixels import F32, F64, ModelRgb
 from vfxswap.train.bank import HELD_OUT_EVERY, Bank, core_map, rim_map, yaw_balance
 from vfxswap.train.config import TrainConfig
 from vfxswap.train.data import Batch, centred
@@ -20,6 +21,7 @@ from vfxswap.trust import Grant
 
 from .. import support
 
+CONFIG = ColorConfig.load(PINNED_CONFIG)
 RASTER = round(64 * align.FACESET_MARGIN)
 
 BEN = {"performer": "ben", "skin": (0.75, 0.5, 0.4), "width": 0.30, "eyes": 0.045}
@@ -59,12 +61,15 @@ def picture(size: int, yaw: float, *, skin: Any, width: float, eyes: float) -> t
     return rgb.astype(np.float32), mask
 
 
-def bank(person: dict[str, Any], *, count: int = 24, raster: int = RASTER, digest: str = "d") -> Bank:
-    """A performer's bank of `count` crops, yaw -40..40 degrees."""
+def bank(
+    person: dict[str, Any], *, count: int = 24, raster: int = RASTER, digest: str = "d", encoding: str = "srgb"
+) -> Bank:
+    """A performer's bank of `count` crops, yaw -40..40 degrees; the same pictures in every encoding."""
     look = {key: value for key, value in person.items() if key != "performer"}
     yaw = np.linspace(-40, 40, count)
     drawn = [picture(raster, value, **look) for value in yaw]
     masks = [mask for _, mask in drawn]
+    pictures = [encoded(rgb, encoding) for rgb, _ in drawn]
 
     def plane(arrays: list[F32]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays)[:, None].astype(np.float16))
@@ -74,7 +79,7 @@ def bank(person: dict[str, Any], *, count: int = 24, raster: int = RASTER, diges
     chance[list(held)] = 0
     return Bank(
         performer=person["performer"],
-        rgb=torch.from_numpy(np.stack([rgb.transpose(2, 0, 1) for rgb, _ in drawn]).astype(np.float16)),
+        rgb=torch.from_numpy(np.stack([rgb.transpose(2, 0, 1) for rgb in pictures]).astype(np.float16)),
         mask=plane(masks),
         weight=plane([0.05 + 0.95 * rim_map(mask) for mask in masks]),
         core=plane([core_map(mask) for mask in masks]),
@@ -83,7 +88,14 @@ def bank(person: dict[str, Any], *, count: int = 24, raster: int = RASTER, diges
         crops=tuple(_crop(raster, value) for value in yaw),
         source_size=raster,
         digest=digest,
+        encoding=encoding,
     )
+
+
+def encoded(rgb: F32, encoding: str) -> F32:
+    """(..., 3) sRGB codes as the codes of another encoding."""
+    srgb, wanted = (ModelSpace(CONFIG, 1.0, name) for name in ("srgb", encoding))
+    return rgb if encoding == "srgb" else wanted.encode(srgb.decode(ModelRgb(rgb)))
 
 
 def _crop(raster: int, yaw: float) -> Crop:
@@ -129,5 +141,6 @@ def grant(studio: support.Studio) -> Grant:
 def trainer(folder: Path, studio: support.Studio, **fields: Any) -> Trainer:
     """A trainer of ben over anna on the CPU; `fields` are the config's."""
     more: dict[str, Any] = {key: fields.pop(key) for key in ("likeness", "double", "warn") if key in fields}
-    banks: dict[str, Any] = {"likeness": bank(BEN), "double": bank(ANNA)}
+    encoding = fields.get("encoding", "srgb")
+    banks: dict[str, Any] = {"likeness": bank(BEN, encoding=encoding), "double": bank(ANNA, encoding=encoding)}
     return Trainer(folder, config=config(**fields), grant=grant(studio), device="cpu", **{**banks, **more})

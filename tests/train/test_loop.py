@@ -160,10 +160,18 @@ def test_a_run_needs_a_grant_for_its_own_performers(tmp_path: Path, studio: supp
 
 def test_what_a_folder_was_started_with_stays(tmp_path: Path, studio: support.Studio) -> None:
     synthetic.trainer(tmp_path, studio, steps=1).run()
-    with pytest.raises(ModelError, match=r"started with preset test, seed 1 .* not with test, 2"):
+    with pytest.raises(ModelError, match=r"started with preset test, seed 1, .* not with preset test, seed 2"):
         synthetic.trainer(tmp_path, studio, steps=2, seed=2)
-    with pytest.raises(ModelError, match=r"not with tiny, 1"):
+    with pytest.raises(ModelError, match=r"not with preset tiny, seed 1"):
         synthetic.trainer(tmp_path, studio, steps=2, preset="tiny")
+    with pytest.raises(ModelError, match=r"seed 1, encoding srgb, .* not with .*, encoding acescct"):
+        synthetic.trainer(tmp_path, studio, steps=2, encoding="acescct")
+
+
+def test_crops_and_run_are_in_one_encoding(tmp_path: Path, studio: support.Studio) -> None:
+    with pytest.raises(ModelError, match="the crops of ben are encoded as srgb, the run is in acescct"):
+        synthetic.trainer(tmp_path, studio, steps=1, encoding="acescct", likeness=synthetic.bank(synthetic.BEN))
+    assert not (tmp_path / "state.json").exists()
 
 
 def test_other_facesets_are_allowed_said_and_recorded(tmp_path: Path, studio: support.Studio) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
-from vfxswap import faceset
+from vfxswap import color, faceset
 from vfxswap.cli.common import (
+    ColorConfig,
+    ColorContext,
     ColorSpace,
     Consents,
     Debug,
@@ -23,6 +25,7 @@ from vfxswap.cli.common import (
     Shot,
     View,
     Work,
+    context,
     gate,
     shot_id,
     working,
@@ -61,6 +64,8 @@ def build(
     ] = False,
     face: Face = "",
     colorspace: ColorSpace = "",
+    color_config: ColorConfig = "",
+    color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of a crop in pixels.")] = faceset.DEFAULT_SIZE,
     view: View = "",
     part: Part = "",
@@ -78,6 +83,7 @@ def build(
     grant = guard.authorize_faceset(performer=performer, shot=shot_id(shot, folder=home))
     missed: list[FrameError] = []
     with working(ctx, events=events) as work:
+        config = color.ColorConfig.load(color_config or None, context=context(color_context))
 
         def miss(error: FrameError) -> None:
             missed.append(error)
@@ -88,7 +94,14 @@ def build(
             output,
             performer=performer,
             plates=[
-                open_plate(plate, frames=wanted, color_space=colorspace or None, view=view or None, part=part or None)
+                open_plate(
+                    plate,
+                    frames=wanted,
+                    config=config,
+                    color_space=colorspace or None,
+                    view=view or None,
+                    part=part or None,
+                )
                 for plate in plates
             ],
             grant=grant,
@@ -112,6 +125,12 @@ def train(
     likeness: Annotated[Path, typer.Option(metavar="DIR", help="Faceset of the face that appears.")],
     double: Annotated[Path, typer.Option(metavar="DIR", help="Faceset of the face that is replaced.")],
     preset: Annotated[str | None, typer.Option(metavar="tiny|hd", help="Size of the networks; tiny without.")] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(color.encodings()), help="What the network sees: acescct keeps highlights; srgb without."
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Budget in minutes of training; 60 without any.")
@@ -150,7 +169,15 @@ def train(
     from vfxswap.train.checkpoint import STATE
     from vfxswap.train.loop import Trainer
 
-    given = {"preset": preset, "steps": steps, "minutes": minutes, "batch": batch, "seed": seed, "precision": precision}
+    given = {
+        "preset": preset,
+        "encoding": encoding,
+        "steps": steps,
+        "minutes": minutes,
+        "batch": batch,
+        "seed": seed,
+        "precision": precision,
+    }
     config = _config(model_dir, given)
     resolution = network(config.preset).resolution
     with working(ctx, events=events) as work:
@@ -158,8 +185,8 @@ def train(
         trainer = Trainer(
             model_dir,
             config=config,
-            likeness=load_bank(sets["likeness"], resolution=resolution),
-            double=load_bank(sets["double"], resolution=resolution),
+            likeness=load_bank(sets["likeness"], resolution=resolution, encoding=config.encoding),
+            double=load_bank(sets["double"], resolution=resolution, encoding=config.encoding),
             grant=grant,
             device=device,
             warn=lambda code, message: work.sink.emit(Warned(code=code, message=message)),
@@ -223,6 +250,13 @@ def _config(folder: Path, given: dict[str, Any]) -> TrainConfig:
     state = load_state(folder)
     values = state.config.model_dump() if state is not None else {}
     changes = {name: value for name, value in given.items() if value is not None}
+    begun = values.get("encoding")
+    if begun and changes.get("encoding", begun) != begun:
+        raise ModelError(
+            f"this folder was started with encoding {begun}, not with {changes['encoding']}",
+            path=folder,
+            hint="use another folder, or leave --encoding out",
+        )
     if "steps" in changes or "minutes" in changes:
         values |= {"steps": None, "minutes": None}
     try:

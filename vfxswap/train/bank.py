@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -49,16 +50,29 @@ class Bank:
     """(N, 2, G, G) float32 displacement towards the other performer's shape, in crop sides; None: no disguise."""
     tint: F64 = field(default_factory=lambda: np.ones(3))
     """(3,) gain of encoded values towards the other performer's skin."""
+    encoding: str = "srgb"
+    """What `rgb` is encoded in (color.ModelSpace)."""
 
     def __len__(self) -> int:
         return int(self.rgb.shape[0])
 
+    @cached_property
+    def skin(self) -> F64:
+        """(3,) mean encoded colour inside the masks."""
+        mask = self.mask.float()
+        return np.asarray((self.rgb.float() * mask).sum(dim=(0, 2, 3)) / mask.sum(), np.float64)
 
-def load_bank(source: faceset.Faceset, *, resolution: int) -> Bank:
+
+def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb") -> Bank:
     """Read a faceset's crops into memory at the raster that a model of `resolution` needs.
 
+    Args:
+        source: the faceset; its crops are scene-linear, so any encoding can be learned from it.
+        resolution: side of the model's crop.
+        encoding: what the model sees and paints (color.ModelSpace).
+
     Raises:
-        FacesetError: fewer than LEAST_CROPS usable crops.
+        FacesetError: fewer than LEAST_CROPS usable crops. ColorError: unknown encoding.
     """
     crops = source.usable()
     if len(crops) < LEAST_CROPS:
@@ -73,7 +87,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int) -> Bank:
     weight = np.empty((len(crops), 1, raster, raster), np.float16)
     core = np.empty((len(crops), 1, raster, raster), np.float16)
     for i, crop in enumerate(crops):
-        encoded, coverage = source.load(crop)
+        encoded, coverage = source.load(crop, encoding=encoding)
         rgb[i] = _fit(encoded, raster).transpose(2, 0, 1)
         covered = _fit(coverage, raster)
         mask[i, 0] = covered
@@ -94,6 +108,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int) -> Bank:
         crops,
         source.size,
         source.digest(),
+        encoding=encoding,
     )
 
 

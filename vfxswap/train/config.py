@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vfxswap.color import encodings
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -15,6 +17,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str = "tiny"
+    encoding: str = "srgb"
+    """What the network sees and paints (color.ModelSpace); checkpoints from before it could be chosen are srgb."""
     steps: int | None = Field(default=None, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     """60 when neither is given."""
@@ -41,6 +45,13 @@ class TrainConfig(BaseModel):
     score_every_minutes: float = Field(default=3.0, gt=0)
     score_every_steps: int | None = Field(default=None, ge=1)
     """Instead of minutes: for runs that must not depend on the clock."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        if name not in encodings():
+            raise ValueError(f"unknown model encoding {name!r}, choose one of {', '.join(encodings())}")
+        return name
 
     @model_validator(mode="before")
     @classmethod

@@ -57,13 +57,26 @@ class Augment:
     disguise_most: float = 1.25
     """How far, at most: 1 is the other performer's mean shape and skin."""
     color: float = 0.05
-    """Standard deviation of the gain of each channel, log."""
+    """Standard deviation of the gain of each channel, log, sRGB-encoded values as in the next two."""
     exposure: float = 0.12
-    """Standard deviation of the gain of all channels, log, encoded values."""
+    """Standard deviation of the gain of all channels, log."""
     slope: float = 0.1
     """Standard deviation of the gain's rise from the crop's middle to its border, log: light from another side."""
     noise: float = 0.02
     """Largest standard deviation of the noise put on the input: grain the painter must not learn."""
+
+
+_CODES_PER_STOP = {"acescct": 1 / 17.52}
+"""Encodings that are logarithms of light: a gain is an offset of their codes."""
+
+_TOE = (0.0729, 0.1553)
+"""ACEScct's codes (S-2016-001) of black and of where its straight toe ends, in which a gain is a factor again."""
+
+_SRGB_POWER = 2.2
+_GREY_SLOPE = 2.1
+"""Change of light, log, for a change of an sRGB code, log: on the whole, and at middle grey."""
+
+_GREY_CODE = 0.46
 
 
 def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Augment) -> Batch:
@@ -83,18 +96,43 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
         seen = seen - (2 * bend * there).permute(0, 2, 3, 1)
     warped = functional.grid_sample(stack[:, :3], seen, align_corners=False, padding_mode="border")
     tint = torch.from_numpy(bank.tint.astype(np.float32))[None, :, None, None] ** bend
-    # A gain on encoded values is a gain on linear ones: the curve is close to a power.
     gain = np.exp(rng.normal(0, augment.exposure, (count, 1)) + rng.normal(0, augment.color, (count, 3)))
     scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None] * _slope(rng, count, size, augment)
     noise = torch.from_numpy(rng.normal(0, 1, tuple(warped.shape)).astype(np.float32))
     sigma = torch.from_numpy(rng.uniform(0, augment.noise, (count, 1, 1, 1)).astype(np.float32))
     return Batch(
-        warped=(warped * scale * tint + noise * sigma).clamp(0, 1),
-        target=(target[:, :3] * scale).clamp(0, 1),
+        warped=(_tinted(_lit(warped, scale, bank), tint, bank) + noise * sigma * _grain(bank)).clamp(0, 1),
+        target=_lit(target[:, :3], scale, bank).clamp(0, 1),
         mask=target[:, 3:4],
         weight=target[:, 4:5],
         core=target[:, 5:6],
     )
+
+
+def _lit(codes: Tensor, gain: Tensor, bank: Bank) -> Tensor:
+    """Codes under another light, given as a gain of sRGB codes, which are close to a power of light."""
+    stop = _CODES_PER_STOP.get(bank.encoding)
+    return codes * gain if stop is None else _shifted(codes, stop * _SRGB_POWER * torch.log2(gain))
+
+
+def _tinted(codes: Tensor, tint: Tensor, bank: Bank) -> Tensor:
+    """Codes with the mean skin `tint` times what it was, as light of that colour would move it."""
+    if bank.encoding not in _CODES_PER_STOP:
+        return codes * tint
+    skin = torch.from_numpy(bank.skin.astype(np.float32))[None, :, None, None]
+    return _shifted(codes, skin * (tint - 1))
+
+
+def _shifted(codes: Tensor, offset: Tensor) -> Tensor:
+    """Logarithmic codes moved by `offset`, less and less towards black, which stays black in any light."""
+    black, straight = _TOE
+    return codes + offset * ((codes - black) / (straight - black)).clamp(0, 1)
+
+
+def _grain(bank: Bank) -> float:
+    """How large noise is in this encoding that is 1 in sRGB codes, the same light at middle grey."""
+    stop = _CODES_PER_STOP.get(bank.encoding)
+    return 1.0 if stop is None else stop * _GREY_SLOPE / (_GREY_CODE * math.log(2))
 
 
 def _stack(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:

@@ -63,7 +63,7 @@ class Trainer:
 
         Args:
             folder: the model folder.
-            config: the run; preset and seed of a started folder must not change.
+            config: the run; preset, seed and encoding of a started folder must not change.
             likeness: the bank of the performer to paint.
             double: the bank of the performer to paint over.
             grant: leave to train with exactly these performers; its consents are kept in every checkpoint.
@@ -72,11 +72,18 @@ class Trainer:
 
         Raises:
             ConsentError: the grant is for something else.
-            ModelError: the folder holds a run of another preset, seed or other performers, or is damaged.
+            ModelError: the folder holds a run of another preset, seed, encoding or other performers, or is damaged;
+                or the banks are in another encoding than the run.
         """
         self.performers = Performers(likeness=likeness.performer, double=double.performer)
         grant.require(use="train", performers=self.performers.by_role())
         self.folder, self.config = folder, config
+        for bank in (likeness, double):
+            if bank.encoding != config.encoding:
+                raise ModelError(
+                    f"the crops of {bank.performer} are encoded as {bank.encoding}, the run is in {config.encoding}",
+                    hint="load the bank with the run's encoding",
+                )
         self.provenance = Provenance(
             consents=tuple({"id": ref.id, "sha256": ref.sha256} for ref in grant.consents),
             data={"likeness": likeness.digest, "double": double.digest},
@@ -244,11 +251,10 @@ class Trainer:
         state = checkpoint.load_state(self.folder)
         if state is None:
             return
-        started = (state.config.preset, state.config.seed, state.performers)
-        if started != (self.config.preset, self.config.seed, self.performers):
+        started, wanted = _settled(state.config, state.performers), _settled(self.config, self.performers)
+        if started != wanted:
             raise ModelError(
-                f"this folder was started with preset {started[0]}, seed {started[1]} and {_people(started[2])},"
-                f" not with {self.config.preset}, {self.config.seed} and {_people(self.performers)}",
+                f"this folder was started with {_listed(started)}, not with {_listed(wanted)}",
                 path=self.folder,
                 hint="use another folder or the same arguments",
             )
@@ -270,5 +276,11 @@ class Trainer:
         self._warn("changed", f"{what} is not the one of the first {state.step} steps: the model will record both")
 
 
-def _people(performers: Performers) -> str:
-    return f"{performers.likeness} over {performers.double}"
+def _settled(config: TrainConfig, performers: Performers) -> dict[str, str]:
+    """What a begun run cannot change."""
+    people = f"{performers.likeness} over {performers.double}"
+    return {"preset": config.preset, "seed": str(config.seed), "encoding": config.encoding, "": people}
+
+
+def _listed(settled: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in settled.items())

@@ -23,8 +23,6 @@ from vfxswap.trust import Grant, Rule
 from vfxswap.trust.refusals import refusal
 from vfxswap.vfxmodel import ModelCard, Performers
 
-ENCODING: Final = "srgb"
-"""Encoding of facesets and crops (color.ModelSpace)."""
 EXPOSURE: Final = "median skin of the double at 0.18, one gain per shot"
 
 
@@ -95,7 +93,7 @@ def _card(state: State, *, resolution: int) -> ModelCard:
         architecture=state.architecture,
         resolution=resolution,
         template=align.TEMPLATE,
-        encoding=ENCODING,
+        encoding=state.config.encoding,
         exposure=EXPOSURE,
         placement=state.placement,
         performers=state.performers,
