@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from vfxswap import align
 from vfxswap.geometry import Matrix23, Window, invert, transform
+from vfxswap.lens import Lens
 from vfxswap.pixels import F32, F64, AnyArray
 
 SIZE = 192
@@ -189,3 +190,198 @@ def test_a_placed_crop_lands_moved_by_its_placement():
     corner = np.array([[SIZE / 2, SIZE / 2]])
     shift = transform(invert(moved), corner) - transform(invert(matrix), corner)
     np.testing.assert_allclose(shift[0], [0.1 * SIZE / 0.5, -0.05 * SIZE / 0.5], atol=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------ lenses
+
+DISPLAY = (PLATE.width, PLATE.height)
+OVER = 40
+
+
+def bent(points: F64) -> F64:
+    """Undistorted -> plate of a strong lens, as a formula; the undistorted raster is OVER pixels wider all around."""
+    away = points - [OVER + 214.0, OVER + 177.0]
+    square = (away**2).sum(axis=-1, keepdims=True) / 260.0**2
+    return np.asarray([214.0, 177.0] + away * (1 - 0.09 * square + 0.02 * square**2), np.float64)
+
+
+def unbent(points: F64) -> F64:
+    """The inverse of `bent`."""
+    found = points + OVER
+    for _ in range(100):
+        found = found - (bent(found) - points)
+    return np.asarray(found, np.float64)
+
+
+@pytest.fixture(scope="module")
+def lens() -> Lens:
+    at = bent(centres(Window(0, 0, DISPLAY[0] + 2 * OVER, DISPLAY[1] + 2 * OVER)))
+    uv = np.stack([at[..., 0] / DISPLAY[0], 1 - at[..., 1] / DISPLAY[1]], axis=-1)
+    return Lens.from_map(uv.astype(np.float32), display=DISPLAY)
+
+
+def place_bent(scale: float, turn: float) -> Matrix23:
+    """Undistorted plate -> crop: off the lens's centre, where it bends."""
+    return place(scale, turn, at=(OVER + 260.37, OVER + 120.61))
+
+
+def plate_of(matrix: Matrix23) -> F64:
+    """(SIZE, SIZE, 2) plate positions of the crop's pixels, by the formula."""
+    flat = transform(invert(matrix), centres(Window(0, 0, SIZE, SIZE)).reshape(-1, 2))
+    return bent(flat).reshape(SIZE, SIZE, 2)
+
+
+@pytest.mark.parametrize(("scale", "turn"), PLACES)
+def test_a_crop_through_a_lens_shows_each_point_where_the_formula_says(lens, scale, turn):
+    matrix = place_bent(scale, turn)
+    plate = picture(centres(PLATE)).astype(np.float32)
+    crop = align.take(plate, window=PLATE, matrix=matrix, size=SIZE, lens=lens)
+    points = plate_of(matrix)
+    inside = ((points > 8) & (points < [412, 352])).all(axis=-1)
+    straight = transform(
+        invert(place(scale, turn, at=(260.37, 120.61))), centres(Window(0, 0, SIZE, SIZE)).reshape(-1, 2)
+    )
+    assert np.abs(points.reshape(-1, 2) - straight)[inside.ravel()].max() > 1, "the lens bends here"
+    assert np.abs(displacement(crop, points, inside)).max() < 0.01
+    assert np.abs(crop - picture(points))[inside].max() < 0.012
+
+
+@pytest.mark.parametrize(("scale", "turn"), PLACES)
+def test_a_crop_goes_back_through_a_lens(lens, scale, turn):
+    matrix = place_bent(scale, turn)
+    window = align.crop_window(matrix, size=SIZE, lens=lens).intersect(PLATE)
+    back = align.put(picture(plate_of(matrix)).astype(np.float32), matrix=matrix, window=window, lens=lens)
+    here = centres(window)
+    in_crop = transform(matrix, unbent(here.reshape(-1, 2))).reshape(here.shape)
+    inside = ((in_crop > 8) & (in_crop < SIZE - 8)).all(axis=-1)
+    assert inside.sum() > 500
+    assert np.abs(displacement(back, here, inside)).max() < 0.01
+    assert np.abs(back - picture(here))[inside].max() < 0.01 * np.linalg.norm(slopes(here), axis=-1).max()
+
+
+def test_a_lens_that_does_nothing_changes_nothing():
+    at = centres(PLATE)
+    uv = np.stack([at[..., 0] / DISPLAY[0], 1 - at[..., 1] / DISPLAY[1]], axis=-1).astype(np.float32)
+    none = Lens.from_map(uv, display=DISPLAY)
+    plate = np.random.default_rng(3).random((PLATE.height, PLATE.width, 3)).astype(np.float32)
+    for scale, turn in PLACES:
+        matrix, window = place(scale, turn), Window(150, 120, 100, 110)
+        plain = align.take(plate, window=PLATE, matrix=matrix, size=SIZE)
+        taken = align.take(plate, window=PLATE, matrix=matrix, size=SIZE, lens=none)
+        np.testing.assert_allclose(taken, plain, atol=2e-3)
+        back = align.put(plain, matrix=matrix, window=window, lens=none)
+        np.testing.assert_allclose(back, align.put(plain, matrix=matrix, window=window), atol=2e-3)
+        st = align.stmap(matrix=matrix, window=window, size=SIZE, lens=none)
+        np.testing.assert_allclose(st, align.stmap(matrix=matrix, window=window, size=SIZE), atol=1e-5)
+        assert align.crop_window(matrix, size=SIZE, lens=none) == align.crop_window(matrix, size=SIZE)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.5])
+def test_channels_do_not_mix_in_a_lens(lens, scale, channels):
+    crop = np.random.default_rng(1).random((SIZE, SIZE, channels)).astype(np.float32)
+    matrix, window = place_bent(scale, 0.3), Window(240, 100, 50, 40)
+    together = align.put(crop, matrix=matrix, window=window, lens=lens)
+    taken = align.take(crop, window=Window(200, 60, SIZE, SIZE), matrix=matrix, size=SIZE, lens=lens)
+    assert together.shape == (40, 50, channels)
+    assert taken.shape == (SIZE, SIZE, channels)
+    for i in range(channels):
+        part = np.ascontiguousarray(crop[..., i])
+        np.testing.assert_allclose(
+            together[..., i], align.put(part, matrix=matrix, window=window, lens=lens), atol=1e-5
+        )
+        alone = align.take(part, window=Window(200, 60, SIZE, SIZE), matrix=matrix, size=SIZE, lens=lens)
+        np.testing.assert_allclose(taken[..., i], alone, atol=1e-5)
+
+
+def test_two_channels_are_placed_as_exactly_as_three():
+    pair = np.repeat(picture(centres(PLATE)).astype(np.float32)[..., None], 2, axis=-1)
+    matrix = place(0.93, 0.2)
+    taken = align.take(pair, window=PLATE, matrix=matrix, size=SIZE)
+    np.testing.assert_array_equal(
+        taken[..., 1], align.take(np.ascontiguousarray(pair[..., 1]), window=PLATE, matrix=matrix, size=SIZE)
+    )
+
+
+@pytest.mark.parametrize("reduction", [4.8, 6])
+def test_shrinking_through_a_lens_does_not_alias(lens, reduction):
+    stripes = (np.indices((360, 420)).sum(axis=0) % 2).astype(np.float32)
+    crop = align.take(stripes, window=PLATE, matrix=place_bent(1 / reduction, 0.05), size=SIZE, lens=lens)
+    assert np.abs(crop[84:108, 84:108] - 0.5).max() < 0.03
+    stripes = (np.indices((SIZE, SIZE)).sum(axis=0) % 2).astype(np.float32)
+    back = align.put(stripes, matrix=place_bent(reduction, 0.05), window=Window(252, 112, 16, 16), lens=lens)
+    assert np.abs(back - 0.5).max() < 0.05
+
+
+def test_the_window_of_a_bent_crop_holds_all_of_it(lens):
+    matrix = place_bent(0.8, 0.5)
+    window = align.crop_window(matrix, size=SIZE, lens=lens)
+    rim = np.concatenate([np.stack([np.linspace(0, SIZE, 997), np.full(997, edge)], axis=-1) for edge in (0, SIZE)])
+    rim = np.concatenate([rim, rim[:, ::-1]])
+    at = bent(transform(invert(matrix), rim))
+    assert (at >= [window.x + 1, window.y + 1]).all()
+    assert (at <= [window.x1 - 1, window.y1 - 1]).all()
+    assert (at.min(axis=0) < [window.x + 4, window.y + 4]).all()
+    assert (at.max(axis=0) > [window.x1 - 4, window.y1 - 4]).all()
+
+
+@pytest.mark.parametrize("with_lens", [False, True])
+def test_points_go_there_and_back(lens, with_lens):
+    which = lens if with_lens else None
+    matrix = place_bent(0.6, 0.2) if with_lens else place(0.6, 0.2)
+    points = np.random.default_rng(5).uniform(20, 340, (500, 2))
+    crop = align.to_crop(points, matrix=matrix, lens=which)
+    np.testing.assert_allclose(crop, transform(matrix, unbent(points) if with_lens else points), atol=0.01)
+    np.testing.assert_allclose(align.to_plate(crop, matrix=matrix, lens=which), points, atol=0.01)
+
+
+# ------------------------------------------------------------------------------- STMaps, as another program reads them
+
+
+def stmap_node(st: F32, source: F32, window: Window, display: tuple[int, int]) -> F64:
+    """Nuke's STMap node, from its manual: u and v are 0 at the left and bottom edge of the format, 1 at the others.
+
+    `source` holds the pixels of `window`; outside of it there is black.
+    """
+    column = st[..., 0].astype(np.float64) * display[0] - 0.5 - window.x
+    row = (1.0 - st[..., 1].astype(np.float64)) * display[1] - 0.5 - window.y
+    left, top = np.floor(column).astype(int), np.floor(row).astype(int)
+    out = np.zeros(st.shape[:2])
+    for i, weight_x in ((left, left + 1 - column), (left + 1, column - left)):
+        for j, weight_y in ((top, top + 1 - row), (top + 1, row - top)):
+            held = (i >= 0) & (i < window.width) & (j >= 0) & (j < window.height)
+            out[held] += (weight_x * weight_y)[held] * source[j[held], i[held]]
+    return out
+
+
+def marker(window: Window, at: F64, sigma: float = 2.5) -> F32:
+    """A round spot at a position, over `window`."""
+    away = centres(window) - at
+    return np.exp(-(away**2).sum(axis=-1) / (2 * sigma**2)).astype(np.float32)
+
+
+def centroid(image: F64, window: Window) -> F64:
+    weight = image / image.sum()
+    return np.asarray((centres(window) * weight[..., None]).sum(axis=(0, 1)), np.float64)
+
+
+WINDOWS = [PLATE, Window(-36, -20, 520, 410), Window(90, 30, 300, 270)]
+
+
+@pytest.mark.parametrize("held", WINDOWS)
+@pytest.mark.parametrize("with_lens", [False, True])
+def test_markers_land_where_they_belong_through_both_stmaps(lens, with_lens, held):
+    which = lens if with_lens else None
+    matrix = place_bent(0.8, 0.25) if with_lens else place(0.8, 0.25, at=(260.37, 120.61))
+    forward = align.stmap(matrix=matrix, window=held, size=SIZE, lens=which)
+    inverse = align.inverse_stmap(matrix=matrix, size=SIZE, display=DISPLAY, lens=which)
+    assert forward.dtype == inverse.dtype == np.float32
+    assert inverse.shape == (SIZE, SIZE, 2)
+    crop = Window(0, 0, SIZE, SIZE)
+    for spot in ((240.3, 80.6), (260.0, 120.5), (205.4, 150.9), (318.7, 166.2)):
+        plate = np.array([spot])
+        wanted = transform(matrix, unbent(plate) if with_lens else plate)[0]
+        seen = stmap_node(inverse, marker(held, plate[0]), held, DISPLAY)
+        assert np.abs(centroid(seen, crop) - wanted).max() < 0.05
+        back = stmap_node(forward, marker(crop, wanted), crop, (SIZE, SIZE))
+        assert np.abs(centroid(back, held) - plate[0]).max() < 0.05

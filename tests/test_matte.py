@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from vfxswap import matte
 from vfxswap.face import mesh
+from vfxswap.geometry import Window
+from vfxswap.pixels import F64
 
 from .support import disc
 
@@ -97,3 +99,136 @@ def test_an_oval_covers_the_mesh_and_some_forehead():
     soft = matte.oval(points, size=220, soft=4.0)
     assert soft.sum() == pytest.approx(cover.sum(), rel=0.01)
     assert 0 < ((soft > 0.1) & (soft < 0.9)).mean() > 2 * ((cover > 0.1) & (cover < 0.9)).mean()
+
+
+# ------------------------------------------------------------------------------------------------ outlines
+
+BOX = Window(0, 0, 60, 50)
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> F64:
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float64)
+
+
+def ellipse(at: tuple[float, float], radii: tuple[float, float], turn: float, corners: int = 24) -> F64:
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    c, s = np.cos(turn), np.sin(turn)
+    flat = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * radii
+    return np.asarray(flat @ np.array([[c, s], [-s, c]]) + at, np.float64)
+
+
+def area(ring: F64) -> float:
+    after = np.roll(ring, -1, axis=0)
+    return abs(float((ring[:, 0] * after[:, 1] - ring[:, 1] * after[:, 0]).sum())) / 2
+
+
+def by_counting(ring: F64, window: Window, fine: int = 32) -> F64:
+    """Coverage by asking each of fine x fine points per pixel whether it is left of every edge of a convex ring."""
+    x, y = (
+        (np.arange(side * fine) + 0.5) / fine + low
+        for side, low in ((window.width, window.x), (window.height, window.y))
+    )
+    px, py = np.meshgrid(x, y)
+    inside = np.ones(px.shape, bool)
+    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        inside &= (x1 - x0) * (py - y0) - (y1 - y0) * (px - x0) >= 0
+    return inside.reshape(window.height, fine, window.width, fine).mean(axis=(1, 3))
+
+
+def test_a_rectangle_covers_the_parts_of_pixels_that_it_covers():
+    cover = matte.outlines([rectangle(10.25, 5.5, 20.75, 8.0)], window=BOX)
+    assert cover.dtype == np.float32
+    assert cover.shape == (50, 60)
+    wanted = np.zeros((50, 60))
+    wanted[5:8, 10:21] = 1
+    wanted[5] *= 0.5
+    wanted[:, 10] *= 0.75
+    wanted[:, 20] *= 0.75
+    np.testing.assert_allclose(cover, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_pixel_is_covered_by_as_much_as_lies_in_it(seed):
+    rng = np.random.default_rng(seed)
+    ring = ellipse(tuple(rng.uniform(22, 32, 2)), (rng.uniform(8, 20), rng.uniform(0.7, 14)), rng.uniform(0, 3))
+    cover = matte.outlines([ring], window=BOX)
+    assert float(cover.sum(dtype=np.float64)) == pytest.approx(area(ring), abs=0.05 + 1e-3 * area(ring))
+    assert np.abs(cover - by_counting(ring, BOX)).max() < 1 / 16
+    np.testing.assert_array_equal(cover, matte.outlines([ring[::-1]], window=BOX))
+    partly = cover[(cover > 0) & (cover < 1)]
+    assert 1e-5 < partly.min() <= partly.max() < 1 - 1e-5, "outside is exactly 0, inside exactly 1"
+
+
+def test_outlines_are_joined_and_not_added():
+    one, two = rectangle(5.5, 5.5, 20.5, 20.5), rectangle(15, 10, 30.25, 30)
+    cover = matte.outlines([one, two[::-1]], window=BOX)
+    assert cover.max() == 1.0
+    assert float(cover.sum()) == pytest.approx(15 * 15 + 15.25 * 20 - 5.5 * 10.5, abs=1e-3)
+    np.testing.assert_array_equal(matte.outlines([one, one], window=BOX), matte.outlines([one], window=BOX))
+    halves = [rectangle(5, 5, 10.5, 20), rectangle(10.5, 5, 20, 20)]
+    np.testing.assert_allclose(
+        matte.outlines(halves, window=BOX), matte.outlines([rectangle(5, 5, 20, 20)], window=BOX)
+    )
+
+
+@pytest.mark.parametrize("window", [Window(18, 12, 11, 9), Window(-40, -30, 200, 150), Window(26, -9, 300, 30)])
+def test_a_window_shows_its_part_of_an_outline(window):
+    ring = ellipse((24.3, 21.8), (15, 9), 0.4)
+    everything = Window(-60, -60, 500, 300)
+    whole = matte.outlines([ring], window=everything)
+    np.testing.assert_allclose(matte.outlines([ring], window=window), whole[window.slices(everything)], atol=1e-6)
+
+
+def test_nothing_covers_nothing():
+    assert matte.outlines([], window=BOX).shape == (50, 60)
+    assert matte.outlines([], window=BOX).max() == 0.0
+    assert matte.outlines([rectangle(-50, -50, -10, -10)], window=BOX).max() == 0.0
+    assert matte.outlines([rectangle(100, 10, 120, 30)], window=BOX).max() == 0.0
+    assert matte.outlines([rectangle(5, 5, 20, 20)], window=Window(0, 0, 0, 0)).shape == (0, 0)
+    line = np.array([[5.0, 5.0], [30.0, 20.0]])
+    assert matte.outlines([line], window=BOX).max() == 0.0
+
+
+def posed(yaw: float, *, size: float = 20.0) -> F64:
+    """(478, 3) of the canonical face turned to the image's right; `size` plate pixels per centimetre."""
+    vertices = mesh.canonical().vertices
+    c, s = np.cos(yaw), np.sin(yaw)
+    x, z = vertices[:, 0] * c + vertices[:, 2] * s, vertices[:, 2] * c - vertices[:, 0] * s
+    points = np.stack([x, -vertices[:, 1], -z], axis=-1) * size + [250.0, 200.0, 0.0]
+    return np.concatenate([points, np.repeat(points[:1], 10, axis=0)])
+
+
+FRAME = Window(20, 10, 460, 400)
+
+
+def test_eyes_and_mouth_cover_what_their_outlines_enclose():
+    points = posed(0.0)
+    for cover, rings in (
+        (matte.eyes(points, window=FRAME), [mesh.LEFT_EYE, mesh.RIGHT_EYE]),
+        (matte.mouth(points, window=FRAME), [mesh.LIPS_OUTER]),
+    ):
+        plain = matte.outlines([points[list(ring), :2] for ring in rings], window=FRAME)
+        assert float(cover.sum()) > 500
+        np.testing.assert_allclose(cover, plain, atol=1e-6)
+        assert float(cover.sum()) == pytest.approx(sum(area(points[list(ring), :2]) for ring in rings), rel=1e-3)
+    middle = points[[386, 374], :2].mean(axis=0) - [FRAME.x, FRAME.y]
+    assert matte.eyes(points, window=FRAME)[int(middle[1]), int(middle[0])] == 1.0
+
+
+def test_an_eye_behind_the_nose_is_not_covered():
+    for yaw, shown in ((1.2, mesh.RIGHT_EYE), (-1.2, mesh.LEFT_EYE), (1.5, mesh.RIGHT_EYE)):
+        points = posed(yaw)
+        near = Window.around(points[list(shown), :2], margin=1)
+        cover = matte.eyes(points, window=FRAME)
+        held = cover[near.slices(FRAME)]
+        assert float(held.sum()) > 10
+        assert float(cover.sum()) - float(held.sum()) < 1.0
+    sizes = [float(matte.eyes(posed(yaw), window=FRAME).sum()) for yaw in np.linspace(0, 1.4, 57)]
+    assert np.abs(np.diff(sizes)).max() < 0.12 * sizes[0], "nothing pops while the head turns"
+
+
+def test_features_in_a_small_window_are_the_same():
+    points = posed(0.3)
+    whole, part = matte.eyes(points, window=FRAME), Window(180, 120, 60, 70)
+    np.testing.assert_allclose(matte.eyes(points, window=part), whole[part.slices(FRAME)], atol=1e-6)
+    assert matte.eyes(points, window=Window(5000, 0, 30, 30)).max() == 0.0

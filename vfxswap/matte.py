@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from vfxswap.face import mesh
+from vfxswap.face import mesh, uv
+from vfxswap.geometry import Window
 from vfxswap.pixels import F32, F64, Matte
 
 _SUBPIXEL = 4
+_LINES = 16
+"""Lines per pixel along which an outline's coverage is measured."""
+_FINE = 4
+"""Samples per pixel, each way, of what the face hides of itself."""
+_AROUND = 0.03
+"""Texture coordinates by which a feature's surroundings still count as the feature."""
 
 SEEN = 1.0 / 512
 """Coverage below half a code of 8 bits is not seen, but would rewrite plate pixels: it counts as none."""
@@ -46,6 +56,95 @@ def oval(points: F64, *, size: int, soft: float = 0.0) -> Matte:
     if soft > 0:
         out = np.asarray(cv2.GaussianBlur(out, (0, 0), soft), np.float32)
     return Matte(np.asarray(out, np.float32))
+
+
+def eyes(points: F64, *, window: Window) -> Matte:
+    """Coverage of the eyes between the lids, over `window`, without what the face itself hides.
+
+    Args:
+        points: (468 or 478, 3) landmarks in plate pixels.
+        window: the plate rectangle wanted.
+    """
+    # The mesh names the points of the two eyes in opposite directions.
+    left, right = (_feature(points, ring, window) for ring in (mesh.LEFT_EYE, mesh.RIGHT_EYE[::-1]))
+    return Matte(np.maximum(left, right))
+
+
+def mouth(points: F64, *, window: Window) -> Matte:
+    """Coverage of the lips and what is between them, over `window`; otherwise as `eyes`."""
+    return _feature(points, mesh.LIPS_OUTER[::-1], window)
+
+
+def _feature(points: F64, ring: tuple[int, ...], window: Window) -> Matte:
+    """Coverage of what `ring` encloses on the face, where the face shows that very part of itself."""
+    out = np.zeros((window.height, window.width), np.float32)
+    corners = points[list(ring), :2]
+    here = Window.around(corners, margin=1.0).intersect(window)
+    if here.empty:
+        return Matte(out)
+    fine = Window(here.x * _FINE, here.y * _FINE, here.width * _FINE, here.height * _FINE)
+    u, v, shown = np.moveaxis(uv.uv_pass(points * _FINE, window=fine), -1, 0)
+    texture = mesh.canonical().uv[list(ring)] * [1.0, -1.0] + [0.0, 1.0]
+    (u0, v0), (u1, v1) = texture.min(axis=0) - _AROUND, texture.max(axis=0) + _AROUND
+    seen = ((shown > 0) & (u > u0) & (u < u1) & (v > v0) & (v < v1)).astype(np.float32)
+    seen = np.asarray(cv2.resize(seen, (here.width, here.height), interpolation=cv2.INTER_AREA), np.float32)
+    out[here.slices(window)] = np.minimum(_covered([corners], here), seen)
+    return Matte(out)
+
+
+def outlines(rings: Sequence[F64], *, window: Window) -> Matte:
+    """Coverage of closed outlines, antialiased: the part of each pixel that any of them encloses.
+
+    Args:
+        rings: (N, 2) corners in plate pixels each; the last joins the first. Where a ring crosses itself, the parts
+            that run against the greater one are outside.
+        window: the plate rectangle wanted; rings may lie partly or wholly outside.
+
+    Returns:
+        (window.height, window.width) float32 in [0, 1]; exact across, sampled _LINES times per pixel down.
+    """
+    return _covered([ring if _area(ring) > 0 else ring[::-1] for ring in rings], window)
+
+
+def _covered(rings: Sequence[F64], window: Window) -> Matte:
+    """As `outlines`, of what the rings enclose clockwise as the picture shows it: what faces the camera."""
+    found = [_crossings(ring - [window.x, window.y], window.height) for ring in rings]
+    if window.empty or not found:
+        return Matte(np.zeros((window.height, window.width), np.float32))
+    line, x, turn = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    x = np.clip(x, 0.0, window.width)
+    ring = np.repeat(np.arange(len(found)), [len(lines) for lines, _, _ in found])
+    order = np.lexsort((x, line))
+    line, x, ring, turn = line[order], x[order], ring[order], turn[order]
+    # Along a line each ring is entered and left in turn; a line ends outside of all of them.
+    winding = np.cumsum((ring[:, None] == np.arange(len(found))) * turn[:, None], axis=0)
+    inside = np.asarray((winding > 0).any(axis=1))
+    edge = inside != np.concatenate([[False], inside[:-1]])
+    sign, x, row = np.where(inside, 1.0, -1.0)[edge], x[edge], line[edge] // _LINES
+    # From an entry on every pixel is covered, the one it falls in by what lies right of it; a leaving takes that off.
+    x = np.round(x * 4096.0) / 4096.0  # their sums are exact then: 0 outside and 1 inside
+    column = np.floor(x).astype(np.int64)
+    part = x - column
+    start = row * (window.width + 2) + column
+    size = window.height * (window.width + 2)
+    change = np.bincount(start, sign * (1.0 - part), size) + np.bincount(start + 1, sign * part, size)
+    cover = np.cumsum(change.reshape(window.height, -1), axis=1)[:, : window.width] / _LINES
+    return Matte(np.clip(cover, 0.0, 1.0).astype(np.float32))
+
+
+def _crossings(ring: F64, height: int) -> tuple[NDArray[np.int64], F64, NDArray[np.int64]]:
+    """Which lines (_LINES per pixel row) the closed `ring` crosses, the x where it does; 1 going up, -1 going down."""
+    start, end = ring, np.roll(ring, -1, axis=0)
+    y = (np.arange(height * _LINES) + 0.5) / _LINES
+    line, edge = np.nonzero((start[:, 1] <= y[:, None]) != (end[:, 1] <= y[:, None]))
+    (x0, y0), (x1, y1) = start[edge].T, end[edge].T
+    return line, x0 + (y[line] - y0) * (x1 - x0) / (y1 - y0), np.where(y1 < y0, 1, -1)
+
+
+def _area(ring: F64) -> float:
+    """Signed area: positive where the corners run clockwise as the picture shows them."""
+    after = np.roll(ring, -1, axis=0)
+    return 0.5 * float((ring[:, 0] * after[:, 1] - ring[:, 1] * after[:, 0]).sum())
 
 
 def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0) -> Matte:
