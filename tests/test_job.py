@@ -52,7 +52,7 @@ def test_relative_paths_are_relative_to_the_job_file(tmp_path: Path) -> None:
     assert job.keyring == tmp_path / "ring"
     assert job.track == tmp_path / "t.vfxtrack"
     assert job.measurements == tmp_path / "s.vfxshot"
-    assert job.matte == str(tmp_path / "matte.####.exr")
+    assert job.matte == (str(tmp_path / "matte.####.exr"),)
     assert job.color_config == str(tmp_path / "config.ocio")
 
 

@@ -10,6 +10,7 @@ import pytest
 from vfxswap import archive, blend, measure
 from vfxswap.errors import Cancelled, TrackError
 from vfxswap.events import CancelToken
+from vfxswap.measure import Sight
 from vfxswap.plate import Plate, open_plate
 
 from .support import PASS_THROUGH, Studio, face, network, write_frame
@@ -42,7 +43,7 @@ def test_the_relight_is_the_stops_between_face_and_plate(production: Studio, tmp
     painted = np.full(3, 0.4, np.float32)
     model = production.open(production.model("grey", network(constant=painted)))
     plate = constant_plate(tmp_path, 0.7, 0.7)
-    found = measure.measure(plate, {1: face(50, 45, 50), 2: face(51, 45, 50)}, model=model)
+    found = measure.measure([Sight(plate, {1: face(50, 45, 50), 2: face(51, 45, 50)})], model=model)
     linear = ((0.4 + 0.055) / 1.055) ** 2.4
     stops = np.log2((0.18 + 0.18 / 256) / (linear + 0.18 / 256))
     assert found.model_sha256 == model.card.onnx_sha256
@@ -53,7 +54,9 @@ def test_the_relight_is_the_stops_between_face_and_plate(production: Studio, tmp
 
 def test_a_model_that_changes_nothing_needs_no_relight(production: Studio, face_plate: str):
     model = production.open(production.model("same", network(PASS_THROUGH)))
-    found = measure.measure(open_plate(face_plate), {1001: face(128, 120, 110), 1003: face(130, 120, 110)}, model=model)
+    found = measure.measure(
+        [Sight(open_plate(face_plate), {1001: face(128, 120, 110), 1003: face(130, 120, 110)})], model=model
+    )
     assert max(np.abs(values).max() for values in found.relight.values()) < 0.01
 
 
@@ -63,16 +66,18 @@ def test_frames_that_cannot_be_read_are_left_out(production: Studio, tmp_path: P
     model = production.open(production.model())
     told: list[tuple[int, int]] = []
     found = measure.measure(
-        plate, {i: face(50, 45, 50) for i in (1, 2, 3)}, model=model, progress=lambda a, b: told.append((a, b))
+        [Sight(plate, {i: face(50, 45, 50) for i in (1, 2, 3)})],
+        model=model,
+        progress=lambda a, b: told.append((a, b)),
     )
     assert sorted(found.relight) == [1, 3]
-    assert told[-1] == (3, 3)
+    assert told[-1] == (6, 6)
 
 
 def test_a_face_outside_of_the_picture_has_no_relight(production: Studio, tmp_path: Path):
     plate = constant_plate(tmp_path, 0.5, 0.5)
     found = measure.measure(
-        plate, {1: face(50, 45, 50), 2: face(5000, 45, 50)}, model=production.open(production.model())
+        [Sight(plate, {1: face(50, 45, 50), 2: face(5000, 45, 50)})], model=production.open(production.model())
     )
     assert sorted(found.relight) == [1]
 
@@ -82,7 +87,7 @@ def test_measuring_can_be_cancelled(production: Studio, tmp_path: Path):
     token = CancelToken()
     token.cancel()
     with pytest.raises(Cancelled):
-        measure.measure(plate, {1: face(50, 45, 50)}, model=production.open(production.model()), cancel=token)
+        measure.measure([Sight(plate, {1: face(50, 45, 50)})], model=production.open(production.model()), cancel=token)
 
 
 # ------------------------------------------------------------------------------------------- over time

@@ -94,7 +94,7 @@ def test_events_tell_the_story(production: Studio, face_plate: str, tmp_path: Pa
     assert isinstance(told[0], events.Started)
     assert told[0].frames == "1001-1004"
     stages = [event.stage for event in of(events.Progress, told)]
-    assert stages == ["track"] * 4 + ["measure"] * 4 + ["swap"] * 4
+    assert stages == ["track"] * 4 + ["measure"] * 8 + ["swap"] * 4
     done = of(events.FrameDone, told)
     assert [(event.frame, event.status) for event in done] == [(f, "rendered") for f in range(1001, 1005)]
     assert [Path(event.path).name for event in done] == FRAMES

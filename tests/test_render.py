@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vfxswap import blend, exr, render
+from vfxswap import blend, exr, output, render
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.face.track import FaceFrame
 from vfxswap.geometry import Window
 from vfxswap.job import SwapParameters
 from vfxswap.measure import Measurements
-from vfxswap.pixels import AnyArray, ModelRgb
+from vfxswap.pixels import AnyArray, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
 from vfxswap.vfxmodel import SwapModel
 
@@ -52,9 +52,28 @@ def swapped(
 ) -> tuple[exr.Frame, render.Swapped, AnyArray]:
     """The plate's frame, the face's part of it swapped, and the whole comp."""
     image = plate.read(1001)
-    given: dict[str, Any] = {"measurements": measured(), "parameters": SwapParameters(), **options}
-    done = render.swap_frame(image, found, plate=plate, model=model, frame=1001, **given)
-    return image, done, done.whole(image)
+    done = swap(image, plate, model, found, **options)
+    assert done is not None
+    return image, done, picture(image, plate, done).whole()
+
+
+def swap(
+    image: exr.Frame,
+    plate: Plate,
+    model: SwapModel,
+    found: FaceFrame = FACE,
+    *,
+    measurements: Measurements | None = None,
+    parameters: SwapParameters | None = None,
+    **options: Any,
+) -> render.Swapped | None:
+    target = render.Target(plate, model, {1001: found}, measurements or measured(), parameters or SwapParameters())
+    return render.swap_face(target, image, frame=1001, everything=True, **options)
+
+
+def picture(image: exr.Frame, plate: Plate, *done: render.Swapped | None) -> render.Picture:
+    suffixes = ["", *(str(i) for i in range(2, len(done) + 1))]
+    return render.compose(image, dict(zip(suffixes, done, strict=True)), plate=plate, everything=True)
 
 
 def full(alpha: np.ndarray, window: Window, held: Window) -> np.ndarray:
@@ -177,12 +196,15 @@ def test_the_matte_does_not_jump_when_the_face_grows(tint: SwapModel, tmp_path: 
 
 def test_an_artist_matte_limits_the_face(tint: SwapModel, tmp_path: Path):
     plate = plate_of(tmp_path, bits())
-    artist = np.zeros((140, 160), np.float32)
-    artist[:, 80:] = 1.0
-    image, done, comp = swapped(plate, tint, artist=artist)
+    limit, occlusion = np.zeros((140, 160), np.float32), np.zeros((140, 160), np.float32)
+    limit[:, 80:] = 1.0
+    occlusion[80:] = 1.0
+    cover = render.Cover(Window(0, 0, 160, 140), Matte(limit), Matte(occlusion))
+    image, done, comp = swapped(plate, tint, cover=cover)
     alpha = full(done.alpha, done.window, image.origin_window)
     assert (alpha[:, :80] == 0).all()
-    assert (alpha[:, 80:] > 0).sum() > 500
+    assert (alpha[80:] == 0).all()
+    assert (alpha[:80, 80:] > 0).sum() > 300
     np.testing.assert_array_equal(comp[:, :80].view(np.uint16), image.rgb[:, :80].view(np.uint16))
 
 
@@ -198,9 +220,10 @@ def test_overflow_is_bounded_and_counted(same: SwapModel, tmp_path: Path):
 def test_a_network_that_covers_nothing_leaves_the_frame_alone(production: Studio, tmp_path: Path):
     model = production.open(production.model("nothing", network(mask=disc() * 0.001)))
     plate = plate_of(tmp_path, bits())
-    image, done, comp = swapped(plate, model)
+    image = plate.read(1001)
+    assert swap(image, plate, model) is None
+    comp = picture(image, plate, None).whole()
     np.testing.assert_array_equal(comp.view(np.uint16), image.rgb.view(np.uint16))
-    assert done.window.empty
 
 
 # --------------------------------------------------------------------------------------------------- where
@@ -231,10 +254,8 @@ def test_a_face_at_the_border_is_cut_off_there(tint: SwapModel, tmp_path: Path, 
 @pytest.mark.parametrize(("x", "y"), [(-200, 70), (80, 500)])
 def test_a_face_outside_of_the_picture_changes_nothing(tint: SwapModel, tmp_path: Path, x: float, y: float):
     plate = plate_of(tmp_path, bits())
-    image, done, comp = swapped(plate, tint, face(x, y, 60))
-    assert done.window.empty
-    assert not done.layers
-    np.testing.assert_array_equal(comp.view(np.uint16), image.rgb.view(np.uint16))
+    image = plate.read(1001)
+    assert swap(image, plate, tint, face(x, y, 60)) is None
 
 
 def test_a_squeezed_plate_gets_a_squeezed_face(tint: SwapModel, tmp_path: Path):
@@ -256,12 +277,15 @@ def test_a_squeezed_plate_gets_a_squeezed_face(tint: SwapModel, tmp_path: Path):
 
 LAYERS = {
     *(f"{layer}.{c}" for layer in ("face", "raw", "gain", "delta") for c in "RGB"),
-    *("face.A", "matte.face", "matte.model", "matte.artist", "quality.confidence", "stmap.u", "stmap.v"),
+    *(f"matte.{cause}" for cause in ("face", "model", "occlusion", "person", "artist", "eyes", "mouth")),
+    *("face.A", "quality.confidence", "stmap.u", "stmap.v"),
 }
 
 
-def written(plate: Plate, done: render.Swapped, path: Path, layers: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    render.write(done, plate.read(1001), path, layers=layers, hints={"vfxswap:job": "k"})
+def written(
+    plate: Plate, done: render.Swapped | None, path: Path, layers: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    output.write([picture(plate.read(1001), plate, done)], path, layers=layers, hints={"vfxswap:job": "k"})
     return exr.read_channels(path)
 
 
@@ -314,24 +338,34 @@ def test_the_comp_is_the_same_in_every_kind_of_file(tint: SwapModel, tmp_path: P
 def test_a_frame_without_a_face_has_every_layer_empty(tmp_path: Path):
     plate = plate_of(tmp_path, bits())
     image = plate.read(1001)
-    done = render.passthrough(image)
-    found, _ = written(plate, done, tmp_path / "o.1001.exr", "ingredients")
+    found, _ = written(plate, None, tmp_path / "o.1001.exr", "ingredients")
     assert set(found) == {"R", "G", "B"} | LAYERS
     assert all((found[name] == 0).all() for name in LAYERS)
     for i, c in enumerate("RGB"):
         np.testing.assert_array_equal(found[c].view(np.uint16), image.rgb[..., i].view(np.uint16))
-    patch, _ = written(plate, done, tmp_path / "patch.1001.exr", "patch")
+    patch, _ = written(plate, None, tmp_path / "patch.1001.exr", "patch")
     assert {name: (value.shape, float(value.max())) for name, value in patch.items()} == dict.fromkeys(
         "RGBA", ((1, 1), 0.0)
     )
 
 
-def test_hints_hold_nothing_of_time_and_place(tint: SwapModel):
-    found = render.hints(key="k", model=tint, consents={"b": "2", "a": "1"}, confidence=0.5, altered=True)
+def test_the_header_holds_nothing_of_time_and_place(tint: SwapModel, tmp_path: Path):
+    plate = plate_of(tmp_path, astronaut(160))
+    image, done, _ = swapped(plate, tint)
+    target = render.Target(plate, tint, {1001: FACE}, measured(gain=0.25), SwapParameters())
+    found = output.header(
+        key="k", targets=[target], pictures=[picture(image, plate, done)], consents={"b": "2", "a": "1"}, frame=1001
+    )
     assert found == {
         "vfxswap:altered": "1",
         "vfxswap:job": "k",
         "vfxswap:model": tint.card.onnx_sha256,
         "vfxswap:consent": "a b",
-        "vfxswap:confidence": "0.500",
+        "vfxswap:confidence": "0.900",
+        "vfxswap:exposure": "-2.0000",
+        "vfxswap:encoding": "srgb",
+        "vfxswap:ocio": f"{plate.config.id} {plate.config.hash}",
+        "vfxswap:space": "ACEScg",
     }
+    empty = picture(image, plate, None)
+    assert output.header(key="k", targets=[target], pictures=[empty], consents={}, frame=1001)["vfxswap:altered"] == "0"

@@ -15,9 +15,9 @@ from vfxswap.color import ModelSpace
 from vfxswap.errors import ModelError, OutputError
 from vfxswap.events import CancelToken, EventSink
 from vfxswap.face.track import FaceFrame
+from vfxswap.frames import Sheet, render_frames
 from vfxswap.geometry import Window
 from vfxswap.job import SwapJob
-from vfxswap.pipeline import Shot
 from vfxswap.pixels import F32, F64, AnyArray, ModelRgb
 from vfxswap.plate import scrub
 from vfxswap.sequence import SequencePath
@@ -78,15 +78,17 @@ def run(shipped: Path, output: Path, *, sink: EventSink, cancel: CancelToken) ->
     job = job.replace(output=str(output / "swapped.%04d.exr"))
     gate = Gate(KeyRing.load(job.keyring), list(job.consents))
     ready = pipeline.prepare(job, gate=gate, sink=sink, cancel=cancel)
-    pipeline.render_frames(ready, sink=sink, cancel=cancel)
+    render_frames(ready, sink=sink, cancel=cancel)
+    sheet = ready.sheets[0]
+    faces = sheet.targets[0].faces
     identities = _identities(shipped / "identities.json")
     scorer = qc.IdentityScore(likeness=identities["likeness"], double=identities["double"])
     truth = SequencePath.parse(shipped / "truth" / "truth.%04d.exr")
     scores, rows = [], []
     for frame in truth.frames_on_disk():
-        shown = _Pictures.load(ready, frame, truth.path(frame), shipped / "truth" / f"matte.{frame}.exr")
-        scores.append(shown.score(scorer, ready.faces[frame]))
-        rows.append(shown.row(ready.faces[frame]))
+        shown = _Pictures.load(sheet, frame, truth.path(frame), shipped / "truth" / f"matte.{frame}.exr")
+        scores.append(shown.score(scorer, faces[frame]))
+        rows.append(shown.row(faces[frame]))
     _write_sheet(output / SHEET, rows)
     report = DemoReport(output, tuple(scores))
     text = json.dumps({"mean": asdict(report.mean), "frames": [asdict(score) for score in scores]}, indent=1)
@@ -114,17 +116,17 @@ class _Pictures:
     face: F32
 
     @staticmethod
-    def load(ready: Shot, frame: int, truth: Path, face: Path) -> _Pictures:
+    def load(sheet: Sheet, frame: int, truth: Path, face: Path) -> _Pictures:
         def shown(image: exr.Frame) -> ModelRgb:
-            rgb, _ = ready.plate.working(image)
-            return ModelSpace(ready.plate.config, 1.0).encode(scrub(rgb))
+            rgb, _ = sheet.plate.working(image)
+            return ModelSpace(sheet.plate.config, 1.0).encode(scrub(rgb))
 
-        result = exr.read(ready.output.path(frame))
-        channels, _ = exr.read_channels(ready.output.path(frame))
+        result = exr.read(sheet.output.path(frame))
+        channels, _ = exr.read_channels(sheet.output.path(frame))
         coverage, _ = exr.read_channels(face)
         return _Pictures(
             frame=frame,
-            plate=shown(ready.plate.read(frame)),
+            plate=shown(sheet.plate.read(frame)),
             swapped=shown(result),
             truth=shown(exr.read(truth)),
             matte=channels["matte.face"].astype(np.float32),

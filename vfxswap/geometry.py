@@ -50,6 +50,12 @@ class Window:
         x, y = max(self.x, other.x), max(self.y, other.y)
         return Window(x, y, max(0, min(self.x1, other.x1) - x), max(0, min(self.y1, other.y1) - y))
 
+    @staticmethod
+    def union(*windows: Window) -> Window:
+        """The smallest rectangle that holds all of `windows`, of which there is at least one."""
+        x, y = min(w.x for w in windows), min(w.y for w in windows)
+        return Window(x, y, max(w.x1 for w in windows) - x, max(w.y1 for w in windows) - y)
+
     def grow(self, pixels: int) -> Window:
         """The rectangle enlarged by `pixels` on every side."""
         return Window(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels)

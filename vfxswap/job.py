@@ -11,14 +11,16 @@ import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails
 
 from vfxswap import atomic
 from vfxswap.errors import JobError
+from vfxswap.matte_input import MatteInput
 
 SCHEMA: Final = "vfxswap.job/1"
 
@@ -26,8 +28,38 @@ Layers = Literal["comp", "ingredients", "patch"]
 Device = Literal["auto", "cpu", "cuda"]
 SkinTone = Literal["plate", "likeness"]
 
+
+class Pass(StrEnum):
+    """Files beside the output: the face's texture coordinates, and crop raster -> plate position."""
+
+    UV = "uv"
+    STMAP_INVERSE = "stmap_inverse"
+
+
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 """Lower-case hex, or empty where it is not known yet."""
+
+
+def _listed(value: object) -> object:
+    """One matte may be written as plain text; empty text is none. A tuple, because job files are read strictly."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _checked(mattes: tuple[str, ...]) -> tuple[str, ...]:
+    for text in mattes:
+        MatteInput.parse(text)  # raises JobError
+    return mattes
+
+
+Mattes = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_checked),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
+"""Mattes in the notation of `MatteInput` (docs/mattes.md)."""
 
 _SHOT = r"^([A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){2})?$"
 _URI = "ocio://"
@@ -77,6 +109,20 @@ class SwapParameters(_Record):
         1.0, "How much of the plate's values above the model's range returns to the face.", low=0, high=1
     )
     skin_tone: SkinTone = _knob("plate", "Whose skin tone the result has: the plate's or the likeness's.")
+    person: float = _knob(
+        0.0, "How much the face is limited to what a network takes for the person: head, hair, body.", low=0, high=1
+    )
+
+
+class FaceSwap(_Record):
+    """One face of a plate and the model that goes on it."""
+
+    face: str = Field(description="The face: INDEX by prominence, NAME in the track, or X,Y in the plate.")
+    model: Path = Field(description="The .vfxmodel.")
+    model_sha256: Sha256 = Field(default="", description="sha256 of the model file, to notice another one.")
+    measurements: Path | None = Field(default=None, description="A .vfxshot; without it the job measures by itself.")
+    matte: Mattes = Field(default=(), description="Mattes for this face alone, beside the job's.")
+    parameters: SwapParameters | None = Field(default=None, description="This face's knobs; without: the job's.")
 
 
 class SwapJob(_Record):
@@ -97,16 +143,22 @@ class SwapJob(_Record):
     face: str = Field(default="0", description="The face: INDEX by prominence, NAME in the track, or X,Y in the plate.")
     color_config: str = Field(default="", description="OCIO config: a path or ocio:// URI; empty: $OCIO or built in.")
     color_config_hash: str = Field(default="", description="Cache id of that config, to notice another one.")
+    color_context: dict[str, str] = Field(default={}, description="Context variables for the OCIO config.")
     color_space: str = Field(default="", description="The plate's color space; empty: from file, rules, scene_linear.")
+    lens: str = Field(
+        default="", description="Undistorting STMap, one or one for each frame, for tracking and warps; empty: none."
+    )
     model: Path = Field(description="The .vfxmodel.")
     model_sha256: Sha256 = Field(default="", description="sha256 of the model file, to notice another one.")
     consents: tuple[Path, ...] = Field(default=(), description="Signed consent records of likeness and double.")
     keyring: Path | None = Field(default=None, description="Folder of trusted keys and revocation lists.")
     track: Path | None = Field(default=None, description="A .vfxtrack; without it the job tracks by itself.")
     measurements: Path | None = Field(default=None, description="A .vfxshot; without it the job measures by itself.")
-    matte: str = Field(default="", description="Artist matte sequence that limits the face; empty: none.")
+    matte: Mattes = Field(default=(), description="Artist mattes: SEQ[:CHANNEL][,holdout][,invert][,grow=PX] ...")
+    also: tuple[FaceSwap, ...] = Field(default=(), description="Further faces of the plate; the last is in front.")
     output: str = Field(min_length=1, description="Where the frames go, such as out/shot.%04d.exr.")
     layers: Layers = Field(default="comp", description="What is written: the comp, all ingredients, or the face alone.")
+    passes: tuple[Pass, ...] = Field(default=(), description="Further files beside the output: uv, stmap_inverse.")
     device: Device = Field(default="auto", description="Where networks run.")
     overwrite: bool = Field(default=False, description="Render frames again that are there and up to date.")
     parameters: SwapParameters = Field(default=SwapParameters(), description="The artist's knobs.")
@@ -155,6 +207,27 @@ class SwapJob(_Record):
         return self.make(**{**self.model_dump(), **changes})
 
     @property
+    def swaps(self) -> tuple[FaceSwap, ...]:
+        """Every face of the job with its model, mattes and knobs; the last is in front."""
+        first = FaceSwap(
+            face=self.face,
+            model=self.model,
+            model_sha256=self.model_sha256,
+            measurements=self.measurements,
+            matte=self.matte,
+            parameters=self.parameters,
+        )
+        return (
+            first,
+            *(
+                other.model_copy(
+                    update={"matte": self.matte + other.matte, "parameters": other.parameters or self.parameters}
+                )
+                for other in self.also
+            ),
+        )
+
+    @property
     def plate_folder(self) -> str:
         """Name of the folder that holds the plate; a job without a shot is `local/local/<this>`."""
         path = Path(self.plate).absolute()
@@ -176,8 +249,23 @@ class SwapJob(_Record):
         for name in ("keyring", "track", "measurements"):
             value = getattr(self, name)
             changes[name] = None if value is None else anchor(value)
-        if self.matte:
-            changes["matte"] = str(anchor(Path(self.matte)))
+
+        def anchored(mattes: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(str(MatteInput.parse(text).anchored(folder)) for text in mattes)
+
+        changes["matte"] = anchored(self.matte)
+        changes["also"] = tuple(
+            other.model_copy(
+                update={
+                    "model": anchor(other.model),
+                    "measurements": None if other.measurements is None else anchor(other.measurements),
+                    "matte": anchored(other.matte),
+                }
+            )
+            for other in self.also
+        )
+        if self.lens:
+            changes["lens"] = str(anchor(Path(self.lens)))
         if self.color_config and not self.color_config.startswith(_URI):
             changes["color_config"] = str(anchor(Path(self.color_config)))
         return self.model_copy(update=changes)

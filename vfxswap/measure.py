@@ -6,26 +6,27 @@ other frames were rendered with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from vfxswap import align, archive, blend
-from vfxswap.color import ModelSpace
+from vfxswap import align, archive, blend, exposure, exr
+from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
 from vfxswap.face import mesh
 from vfxswap.face.track import FaceFrame
-from vfxswap.geometry import Window, transform
-from vfxswap.pixels import F32, Matte, ModelRgb, WorkingRgb
+from vfxswap.geometry import Matrix23, Window
+from vfxswap.lens import Lens
+from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
 
 KIND: Final = "shot"
-VERSION: Final = 1
+VERSION: Final = 2
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
@@ -33,47 +34,83 @@ SKIN = 0.18
 _GAIN_SAMPLES = 24
 _SMOOTH_FRAMES = 3.0
 """Standard deviation over time of the relight, in frames."""
+_SMOOTH_STOPS = 0.5
+"""Frames whose exposures differ by more than this lend each other little of their relight: a flash is another light."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """The chosen face in one view of a plate: frame -> where it is."""
+
+    plate: Plate
+    faces: Mapping[int, FaceFrame]
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Shot-level measurements of one face under one model.
+    """Shot-level measurements of one face under one model; all views of a plate share them.
 
     Attributes:
         gain: the shot's exposure: the factor that puts the double's median skin at 0.18.
         model_sha256: the network's, whose painted faces the relight was measured against.
-        relight: frame -> (GRID, GRID, 3) float16 stops over the model's crop, smoothed over time.
+        relight: frame -> (GRID, GRID, 3) float16, stops over the model's crop, smoothed over time.
+        curve: frame -> gain where the exposure changes over the shot (a flash, a fade); empty where it does not.
+        color: what it was measured in: encoding and OCIO config (ColorConfig.record).
     """
 
     gain: float
     model_sha256: str
-    relight: Mapping[int, F32]
+    relight: Mapping[int, F16]
+    curve: Mapping[int, float] = field(default_factory=dict)
+    color: Mapping[str, Any] = field(default_factory=dict)
+
+    def space(self, frame: int, *, config: ColorConfig, encoding: str) -> ModelSpace:
+        """The model space of a frame."""
+        return ModelSpace(config, self.curve.get(frame, self.gain), encoding)
 
     def save(self, path: Path) -> None:
         """Write a .vfxshot atomically."""
         frames = sorted(self.relight)
         grids = np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
         if frames:
-            grids = np.stack([self.relight[frame] for frame in frames]).astype(np.float16)
+            grids = np.stack([self.relight[frame] for frame in frames])
         archive.write(
             path,
             kind=KIND,
             version=VERSION,
-            manifest={"gain": self.gain, "model_sha256": self.model_sha256, "frames": frames},
+            manifest={
+                "gain": self.gain,
+                "curve": {str(frame): gain for frame, gain in self.curve.items()},
+                "color": dict(self.color),
+                "model_sha256": self.model_sha256,
+                "frames": frames,
+            },
             members={"relight.npy": archive.npy_bytes(grids)},
         )
 
 
 def load(path: Path) -> Measurements:
     """Read a .vfxshot; raises TrackError when it is missing, damaged, newer or something else."""
-    manifest, members = archive.read(path, kind=KIND, version=VERSION, error=TrackError)
+    manifest, members = archive.read(
+        path, kind=KIND, version=VERSION, error=TrackError, migrations={1: _constant_exposure}
+    )
     try:
-        grids = archive.npy_array(members["relight.npy"]).astype(np.float32)
+        grids = archive.npy_array(members["relight.npy"]).astype(np.float16, copy=False)
         frames = [int(frame) for frame in manifest["frames"]]
-        relight = dict(zip(frames, grids, strict=True))
-        return Measurements(float(manifest["gain"]), str(manifest["model_sha256"]), relight)
-    except (KeyError, TypeError, ValueError) as error:
+        return Measurements(
+            gain=float(manifest["gain"]),
+            model_sha256=str(manifest["model_sha256"]),
+            relight=dict(zip(frames, grids, strict=True)),
+            curve={int(frame): float(gain) for frame, gain in manifest["curve"].items()},
+            color=dict(manifest["color"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrackError(f"measurements are incomplete: {error}", path=path, hint="measure the shot again") from error
+
+
+def _constant_exposure(manifest: archive.Manifest) -> archive.Manifest:
+    """Version 1 knew one exposure for the whole shot."""
+    return {**manifest, "curve": {}, "color": {}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,47 +118,59 @@ class Painted:
     """One frame's crop through the network.
 
     Attributes:
-        matrix: plate -> painted crop, the model's placement included.
+        matrix: plate (undistorted, where there is a lens) -> painted crop, the model's placement included.
         window: plate pixels around the crop that there are.
         plate: (h, w, 3) the plate's finite working-space pixels of `window`.
         face, mask: (S, S, 3), (S, S) what the network painted.
+        lens: the plate's, or None.
     """
 
-    matrix: Any
+    matrix: Matrix23
     window: Window
     plate: WorkingRgb
     face: ModelRgb
     mask: Matte
+    lens: Lens | None = None
 
     @property
     def behind(self) -> WorkingRgb:
         """(S, S, 3) the plate where the painted crop goes, as a crop."""
         size = self.mask.shape[0]
-        return WorkingRgb(align.take(self.plate, window=self.window, matrix=self.matrix, size=size))
+        return WorkingRgb(align.take(self.plate, window=self.window, matrix=self.matrix, size=size, lens=self.lens))
 
 
-def paint(pixels: WorkingRgb, window: Window, face: FaceFrame, *, space: ModelSpace, model: Painter) -> Painted:
+def paint(
+    pixels: WorkingRgb,
+    window: Window,
+    face: FaceFrame,
+    *,
+    space: ModelSpace,
+    model: Painter,
+    lens: Lens | None = None,
+) -> Painted:
     """Crop, encode, and let the network paint.
 
     Args:
         pixels: (h, w, 3) working-space pixels, as the file has them.
         window: where they lie in the plate.
         face: where the face is.
-        space: the shot's model space.
+        space: the frame's model space.
         model: the opened model.
+        lens: the plate's, or None.
     """
     size = model.resolution
     matrix = align.crop_matrix(face.similarity, size=size)
     clean = scrub(pixels)
-    crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size))
+    crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size, lens=lens))
     painted, mask = model.swap(space.encode(crop))
     inside = Matte(mask * align.frame_weight(size=size))
-    return Painted(align.placed(matrix, size=size, placement=model.card.placement), window, clean, painted, inside)
+    placed = align.placed(matrix, size=size, placement=model.card.placement)
+    return Painted(placed, window, clean, painted, inside, lens)
 
 
-def face_window(face: FaceFrame, *, size: int) -> Window:
+def face_window(face: FaceFrame, *, size: int, lens: Lens | None = None) -> Window:
     """The plate pixels that a face's crop covers."""
-    return align.crop_window(align.crop_matrix(face.similarity, size=size), size=size)
+    return align.crop_window(align.crop_matrix(face.similarity, size=size), size=size, lens=lens)
 
 
 def shot_gain(plate: Plate, faces: Mapping[int, FaceFrame], *, samples: int = _GAIN_SAMPLES) -> float:
@@ -136,25 +185,49 @@ def shot_gain(plate: Plate, faces: Mapping[int, FaceFrame], *, samples: int = _G
         TrackError: no frame shows lit skin.
     """
     frames = sorted(faces)
-    chosen = frames[:: max(1, len(frames) // samples)]
-    gains = []
-    for frame in chosen:
-        points = mesh.skin_points(faces[frame].landmarks)
-        try:
-            image = plate.read(frame)
-        except FrameError:
-            continue  # reported by whoever renders it
-        rgb, window = plate.working(image, Window.around(points, margin=2))
-        gains.append(skin_gain(rgb, window, points, plate.config, target=SKIN))
-    usable = [gain for gain in gains if np.isfinite(gain)]
+    gains = _skin_gains([Sight(plate, faces)], frames[:: max(1, len(frames) // samples)])
+    usable = [gain for gain in gains.values() if np.isfinite(gain)]
     if not usable:
-        raise TrackError("no light on the tracked face in any frame", hint="check --colorspace and the track")
+        raise _unlit()
     return float(np.median(usable))
 
 
+def _unlit() -> TrackError:
+    return TrackError("no light on the tracked face in any frame", hint="check --colorspace and the track")
+
+
+def _skin_gains(
+    sights: Sequence[Sight], frames: Sequence[int], *, step: Callable[[], None] = lambda: None
+) -> dict[int, float]:
+    """Frame -> the gain that puts the performer's skin at 0.18, the mean over the views; NaN where none is lit."""
+    gains: dict[int, float] = {}
+    for frame, seen in _seen(sights, frames):
+        found = []
+        for sight, image in seen:
+            points = mesh.skin_points(sight.faces[frame].landmarks)
+            rgb, window = sight.plate.working(image, Window.around(points, margin=2))
+            found.append(skin_gain(rgb, window, points, sight.plate.config, target=SKIN))
+        usable = [gain for gain in found if np.isfinite(gain)]
+        gains[frame] = float(np.exp2(np.mean(np.log2(usable)))) if usable else float("nan")
+        step()
+    return gains
+
+
+def _seen(sights: Sequence[Sight], frames: Sequence[int]) -> Iterator[tuple[int, list[tuple[Sight, exr.Frame]]]]:
+    """Each frame with the views that show the face there; one that cannot be read is reported by who renders it."""
+    readers = [sight.plate.ahead(frames) for sight in sights if sight.plate.sequence != sights[0].plate.sequence]
+    for frame, first in sights[0].plate.ahead(frames):
+        further = [next(reader)[1] for reader in readers]
+        seen: list[tuple[Sight, exr.Frame]] = []
+        for sight in sights:
+            image = first if sight.plate.sequence == sights[0].plate.sequence else further.pop(0)
+            if frame in sight.faces and not isinstance(image, FrameError):
+                seen.append((sight, image.seen(sight.plate.view) if sight.plate.view else image))
+        yield frame, seen
+
+
 def measure(
-    plate: Plate,
-    faces: Mapping[int, FaceFrame],
+    sights: Sequence[Sight],
     *,
     model: Painter,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -163,49 +236,74 @@ def measure(
     """Measure a shot: exposure, then the relight of every frame, smoothed with zero phase.
 
     Args:
-        plate: over its whole range.
-        faces: the chosen face, frame -> where it is.
+        sights: the face in every view of the plate, over its whole range. The views share one exposure and one
+            relight, so that the two eyes see the same skin.
         model: the opened model.
-        progress: called with (done, total).
+        progress: called with (done, total); every frame is looked at twice.
         cancel: polled between frames.
 
     Raises:
         TrackError: no lit face.
     """
-    space = ModelSpace(plate.config, shot_gain(plate, faces), model.card.encoding)
-    grids: dict[int, F32] = {}
-    for done, frame in enumerate(sorted(faces), start=1):
-        try:
-            image = plate.read(frame)
-        except FrameError:
-            continue  # reported by whoever renders it
-        pixels, window = plate.working(image, face_window(faces[frame], size=model.resolution))
-        if not window.empty:
-            painted = paint(pixels, window, faces[frame], space=space, model=model)
-            grids[frame] = blend.relight_grid(
-                plate=space.linear(painted.behind),
-                face=space.decode_linear(painted.face),
-                coverage=painted.mask,
-                bare=transform(painted.matrix, mesh.bare_points(faces[frame].landmarks)),
-                skin=SKIN,
-            )
-        progress(done, len(faces))
+    frames = sorted({frame for sight in sights for frame in sight.faces})
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(done, 2 * len(frames))
         if cancel is not None:
             cancel.check()
-    return Measurements(space.gain, model.card.onnx_sha256, smooth(grids))
+
+    gains = _skin_gains(sights, frames, step=step)
+    if not any(np.isfinite(gain) for gain in gains.values()):
+        raise _unlit()
+    gain, curve = exposure.curve(gains, frames=frames)
+    config, encoding = sights[0].plate.config, model.card.encoding
+    found = Measurements(
+        gain, model.card.onnx_sha256, {}, curve, {"encoding": encoding, "config": dict(config.record())}
+    )
+    grids: dict[int, F16] = {}
+    for frame, seen in _seen(sights, frames):
+        space = found.space(frame, config=config, encoding=encoding)
+        some = [_relight(sight, image, frame, space=space, model=model) for sight, image in seen]
+        usable = [grid for grid in some if grid is not None]
+        if usable:
+            grids[frame] = np.mean(usable, axis=0).astype(np.float16)
+        step()
+    return replace(found, relight=smooth(grids, curve))
 
 
-def smooth(grids: Mapping[int, F32]) -> dict[int, F32]:
-    """Gaussian over time, zero phase, renormalised at the ends and over missing frames; float16 precision.
+def _relight(sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter) -> F32 | None:
+    """One view's relight of one frame; None where the face lies outside the picture."""
+    plate, face, lens = sight.plate, sight.faces[frame], sight.plate.lens(frame)
+    pixels, window = plate.working(image, face_window(face, size=model.resolution, lens=lens))
+    if window.empty:
+        return None
+    painted = paint(pixels, window, face, space=space, model=model, lens=lens)
+    return blend.relight_grid(
+        plate=space.linear(painted.behind),
+        face=space.decode_linear(painted.face),
+        coverage=painted.mask,
+        bare=align.to_crop(mesh.bare_points(face.landmarks), matrix=painted.matrix, lens=lens),
+        skin=SKIN,
+    )
 
-    Runs of frames that are far apart (a gap of more than 3 standard deviations) do not mix.
+
+def smooth(grids: Mapping[int, F16], curve: Mapping[int, float] | None = None) -> dict[int, F16]:
+    """Gaussian over time, zero phase, renormalised at the ends and over missing frames.
+
+    Runs of frames that are far apart (a gap of more than 3 standard deviations) do not mix, nor do frames whose
+    exposures in `curve` (frame -> gain) are far apart.
     """
     frames = np.array(sorted(grids))
-    out: dict[int, F32] = {}
-    for frame in frames:
-        near = frames[np.abs(frames - frame) <= 3 * _SMOOTH_FRAMES]
+    stops = np.array([np.log2((curve or {}).get(int(frame), 1.0)) for frame in frames])
+    out: dict[int, F16] = {}
+    for at, frame in enumerate(frames):
+        chosen = np.abs(frames - frame) <= 3 * _SMOOTH_FRAMES
+        near = frames[chosen]
         weights = np.exp(-0.5 * ((near - frame) / _SMOOTH_FRAMES) ** 2)
+        weights *= np.exp(-0.5 * ((stops[chosen] - stops[at]) / _SMOOTH_STOPS) ** 2)
         total = sum(w * grids[int(n)].astype(np.float64) for w, n in zip(weights, near, strict=True))
-        mean = np.asarray(total / weights.sum())
-        out[int(frame)] = mean.astype(np.float16).astype(np.float32)
+        out[int(frame)] = np.asarray(total / weights.sum()).astype(np.float16)
     return out

@@ -10,6 +10,7 @@ from typing import Any, NewType
 import numpy as np
 from numpy.typing import NDArray
 
+F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 AnyArray = NDArray[Any]

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from vfxswap import exr
 from vfxswap.color import ColorConfig, ModelSpace, exposure_from_percentiles, luminance
-from vfxswap.errors import FrameError, PlateError
+from vfxswap.errors import FrameError, PlateError, UsageError
 from vfxswap.geometry import Window
+from vfxswap.lens import Lens
 from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb
-from vfxswap.sequence import FrameRange, SequencePath
+from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token, views_on_disk
+
+ALL_VIEWS = "all"
 
 _TRIES = 20
 """So many frames are tried before a plate counts as unreadable."""
+
+_STEADY_STOPS = 0.75
+"""A frame's exposure is followed only as far as it leaves this band around the shot's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lenses:
+    """The lens of every frame: an undistorting STMap that holds for all of them, or one for each (a zoom)."""
+
+    path: SequencePath
+    display: tuple[int, int]
+
+    @staticmethod
+    def parse(text: str, *, display: tuple[int, int]) -> Lenses:
+        """Of one file or of a pattern; `display` is the width and height of the plate's display window."""
+        file = Path(text).expanduser()
+        return Lenses(
+            SequencePath(file.parent, file.name, "", None) if file.is_file() else SequencePath.parse(text), display
+        )
+
+    def at(self, frame: int) -> Lens:
+        """The lens of a frame; raises PlateError for what is no STMap."""
+        return self._still if self.path.padding is None else self._load(frame)
+
+    @functools.cached_property
+    def _still(self) -> Lens:
+        return self._load(None)
+
+    def _load(self, frame: int | None) -> Lens:
+        return Lens.load(self.path.path(frame or 0), display=self.display, frame=frame)
 
 
 @dataclass(frozen=True)
@@ -29,6 +66,30 @@ class Plate:
     """The files' colour space; pixels become working space through it."""
     view: str | None = None
     part: str | None = None
+    lenses: Lenses | None = None
+    views: tuple[str, ...] = ()
+    """The views that its files hold, the hero view first."""
+    eye: str = ""
+    """The view that all its files are of, where each view has files of its own."""
+
+    @functools.cached_property
+    def linear(self) -> bool:
+        """Whether the files' values are proportional to light; in others (log) nothing can be mixed."""
+        return self.config.is_linear(self.space)
+
+    @property
+    def layer_space(self) -> str:
+        """The space of layers beside the picture: the files' own where it is linear, else the working space."""
+        return self.space if self.linear else self.config.working_space
+
+    @property
+    def view_name(self) -> str:
+        """The view in words, empty for a mono plate."""
+        return self.view or self.eye
+
+    def lens(self, frame: int) -> Lens | None:
+        """The lens of a frame, None where the plate is taken as it is."""
+        return None if self.lenses is None else self.lenses.at(frame)
 
     def read(self, frame: int) -> exr.Frame:
         """One frame, whole, buffers as in the file.
@@ -42,6 +103,17 @@ class Plate:
             raise
         except PlateError as error:
             raise FrameError(error.message, hint=error.hint, path=error.path, frame=frame) from error
+
+    def ahead(self, frames: Iterable[int]) -> Iterator[tuple[int, exr.Frame | FrameError]]:
+        """Each frame's picture, or why it cannot be read; the next one is read while the caller works on one."""
+        with ThreadPoolExecutor(1, "read") as reader:
+            waiting: list[tuple[int, Future[exr.Frame]]] = []
+            for frame in frames:
+                waiting.append((frame, reader.submit(self.read, frame)))
+                if len(waiting) > 1:
+                    yield _outcome(*waiting.pop(0))
+            for item in waiting:
+                yield _outcome(*item)
 
     def working(self, image: exr.Frame, window: Window | None = None) -> tuple[WorkingRgb, Window]:
         """The working-space pixels of `window` (plate coordinates; None: all), and the window that has pixels.
@@ -58,20 +130,24 @@ class Plate:
         """(..., 3) working space -> the files' space, float32."""
         return self.config.from_working(self.space).apply(rgb)
 
-    def encoded(self, image: exr.Frame, *, gain: float) -> ModelRgb:
-        """The display window as trackers see it: finite, exposure-normalised, display-encoded.
+    def to_layers(self, rgb: WorkingRgb) -> F32:
+        """(..., 3) working space -> `layer_space`, float32."""
+        return self.config.from_working(self.layer_space).apply(rgb)
+
+    def encoded(self, image: exr.Frame, *, gain: float, lens: Lens | None = None) -> ModelRgb:
+        """The display window as trackers see it: finite, exposure-normalised, display-encoded, undistorted.
 
         Returns:
-            (H, W, 3) float32 of the display window; 0 where the data window does not reach.
+            (H, W, 3) float32 of the display window, or of the lens's raster; 0 where the data window does not reach.
         """
-        display = Window(0, 0, image.display_window.width, image.display_window.height)
+        display = _display(image)
         rgb, window = self.working(image, display)
         seen = ModelSpace(self.config, gain).encode(scrub(rgb))
-        if window == display:
-            return seen
-        canvas = np.zeros((display.height, display.width, 3), np.float32)
-        canvas[window.slices(display)] = seen
-        return ModelRgb(canvas)
+        if window != display:
+            canvas = np.zeros((display.height, display.width, 3), np.float32)
+            canvas[window.slices(display)] = seen
+            seen = ModelRgb(canvas)
+        return seen if lens is None else ModelRgb(lens.undistort(seen))
 
     def first_gain(self) -> float:
         """An exposure for the first look, before any face is known: from the percentiles of the middle frame.
@@ -84,8 +160,28 @@ class Plate:
         return self.gain_of(_first_readable(self.read, frames[half:] + frames[:half][::-1]))
 
     def gain_of(self, image: exr.Frame) -> float:
-        """The exposure that one frame's percentiles ask for."""
-        return exposure_from_percentiles(self.working(image)[0], self.config)
+        """The exposure that the percentiles of one frame's display window ask for."""
+        rgb = image.rgb[_display(image).intersect(image.origin_window).slices(image.origin_window)]
+        step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // 2**18))
+        thin = np.asarray(rgb[::step, ::step], np.float32)
+        return exposure_from_percentiles(WorkingRgb(self.config.to_working(self.space).apply(thin)), self.config)
+
+    def steady_gain(self, image: exr.Frame, shot: float) -> float:
+        """The exposure to track a frame with: the shot's, followed into flashes and fades and nothing less."""
+        away = math.log2(self.gain_of(image) / shot)
+        return shot * math.exp2(math.copysign(max(0.0, abs(away) - _STEADY_STOPS), away))
+
+
+def _display(image: exr.Frame) -> Window:
+    """The display window in plate coordinates."""
+    return Window(0, 0, image.display_window.width, image.display_window.height)
+
+
+def _outcome(frame: int, reading: Future[exr.Frame]) -> tuple[int, exr.Frame | FrameError]:
+    try:
+        return frame, reading.result()
+    except FrameError as error:
+        return frame, error
 
 
 def open_plate(
@@ -96,6 +192,7 @@ def open_plate(
     color_space: str | None = None,
     view: str | None = None,
     part: str | None = None,
+    lens: str | None = None,
 ) -> Plate:
     """Find a plate's frames and settle its colour.
 
@@ -106,6 +203,7 @@ def open_plate(
         color_space: the files' space when the user says it.
         view: which picture of a stereo file.
         part: which picture of a multi-part file.
+        lens: an undistorting STMap, one file or a pattern.
 
     Raises:
         PlateError: no such sequence or frames, or none that can be read. ColorError: unknown space or config.
@@ -116,7 +214,57 @@ def open_plate(
     there = [frame for frame in chosen if sequence.path(frame).exists()]
     info = _first_readable(lambda frame: exr.read(sequence.path(frame), part=part, view=view, frame=frame), there)
     space = config.file_space(explicit=color_space, tagged=info.file_color_space, path=str(info.path))
-    return Plate(sequence, chosen, config, space, view, part)
+    display = (info.display_window.width, info.display_window.height)
+    lenses = Lenses.parse(lens, display=display) if lens else None
+    return Plate(sequence, chosen, config, space, view, part, lenses, info.info.views)
+
+
+def open_views(
+    text: str,
+    *,
+    view: str = "",
+    lens: str = "",
+    frames: FrameRange | None = None,
+    config: ColorConfig | None = None,
+    color_space: str | None = None,
+    part: str | None = None,
+) -> tuple[Plate, ...]:
+    """Open one view of a plate or all of them, whether they share files or, with `%V` in `text`, have their own.
+
+    Args:
+        text: as for `open_plate`; `%V` and `%v` stand for the view.
+        view: its name, ALL_VIEWS, or empty for the hero view.
+        lens: as for `open_plate`; may hold `%V` too. Empty is none.
+        frames: as for `open_plate`.
+        config: as for `open_plate`.
+        color_space: as for `open_plate`.
+        part: as for `open_plate`.
+
+    Raises:
+        PlateError, ColorError: as `open_plate`. UsageError: all views of a plate that has one.
+    """
+
+    def opened(name: str) -> Plate:
+        apart = has_view_token(text)
+        return open_plate(
+            for_view(text, name),
+            frames=frames,
+            config=config,
+            color_space=color_space,
+            view=None if apart else name or None,  # files of one view need not say which
+            part=part,
+            lens=for_view(lens, name) or None,
+        )
+
+    if has_view_token(text):
+        views = views_on_disk(text) if view in ("", ALL_VIEWS) else (view,)
+        return tuple(replace(opened(name), eye=name) for name in (views if view == ALL_VIEWS else views[:1]))
+    if view != ALL_VIEWS:
+        return (opened(view),)
+    first = opened("")
+    if len(first.views) < 2:
+        raise UsageError(f"--view all, but {first.sequence} has one view", hint="leave --view out")
+    return tuple(opened(name) for name in first.views)
 
 
 def _first_readable(read: Callable[[int], exr.Frame], frames: Sequence[int]) -> exr.Frame:

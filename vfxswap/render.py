@@ -1,123 +1,256 @@
-"""One frame, swapped: from a plate's pixels, a face and the shot's measurements to layers and files."""
+"""One frame, swapped: from a plate's pixels, faces and the shot's measurements to a picture and its ingredients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from vfxswap import align, blend, exr, matte
 from vfxswap.color import ModelSpace
+from vfxswap.face.protocols import Parser
 from vfxswap.face.track import FaceFrame
-from vfxswap.geometry import Matrix23, Window, invert, transform
-from vfxswap.job import Layers, SwapParameters
+from vfxswap.geometry import Matrix23, Window
+from vfxswap.job import SwapParameters
+from vfxswap.lens import Lens
+from vfxswap.matte_input import MatteInput
 from vfxswap.measure import Measurements, Painted, face_window, paint
-from vfxswap.pixels import F32, AnyArray, Matte, ModelRgb, WorkingRgb
-from vfxswap.plate import Plate, count_bad
+from vfxswap.pixels import F32, F64, AnyArray, Matte, ModelRgb, WorkingRgb
+from vfxswap.plate import Plate, count_bad, scrub
 from vfxswap.vfxmodel import Painter
 
 _SHAPING = 256
 """Side of the raster on which mattes are shaped, at least."""
 
+_PERSON_SIZE = 320
+_PERSON_MARGIN = 2.4
+"""The person parser looks at 2.4 face sizes around the landmarks: a crop this much wider than the model's has them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A face of a plate and the model that goes on it, for the whole shot.
+
+    Attributes:
+        plate: the plate, its view chosen.
+        model: the opened model.
+        faces: frame -> where the face is.
+        measurements: the shot's, of this face under this model.
+        parameters: the artist's knobs.
+        mattes: the artist's mattes.
+        suffix: what its layers' names have after their first word: "" for the first face, "2" for the second ...
+    """
+
+    plate: Plate
+    model: Painter
+    faces: Mapping[int, FaceFrame]
+    measurements: Measurements
+    parameters: SwapParameters
+    mattes: tuple[MatteInput, ...] = ()
+    suffix: str = ""
+
+    def window(self, frame: int, lens: Lens | None) -> Window | None:
+        """The plate pixels that the swap of a frame looks at, None without a face."""
+        face = self.faces.get(frame)
+        return None if face is None else face_window(face, size=self.model.resolution, lens=lens)
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """What the artist's mattes say over `window` (plate coordinates), (h, w) each: roto.combine."""
+
+    window: Window
+    limit: Matte
+    occlusion: Matte
+
 
 @dataclass(frozen=True, eq=False)
 class Swapped:
-    """A frame's picture and layers over `window` (plate coordinates); colours are in the plate file's space.
+    """One face in one frame over `window` (plate coordinates); colours are in the plate's layer space.
 
     Attributes:
-        rgb: (h, w, 3) in the file's own type: the comp. Around it the frame is the plate.
-        window: where it lies; empty when there is no face.
-        alpha: (h, w) float16.
-        layers: name -> (h, w) float32: face, raw, gain, mattes (contracts: docs/layers.md).
+        window: where it lies; empty when the picture does not show it.
+        color: (h, w, 3) float32, the finished face, premultiplied.
+        alpha: (h, w) float16, what it is composited with.
+        layers: name -> (h, w) float32: raw, gain, mattes; empty unless they were asked for.
+        face: where it is.
+        matrix: undistorted plate -> crop.
+        size: side of the crop.
+        lens: the plate's, or None.
         scrubbed: values that were NaN or Inf where the face went.
         clamped: values beyond the range of half.
     """
 
-    rgb: AnyArray
     window: Window
+    color: F32
     alpha: AnyArray
     layers: Mapping[str, F32]
-    matrix: Matrix23 | None = None
+    face: FaceFrame
+    matrix: Matrix23
+    size: int
+    lens: Lens | None = None
     scrubbed: int = 0
     clamped: int = 0
-    confidence: float = 0.0
-    size: int = 0
 
-    def whole(self, image: exr.Frame) -> AnyArray:
-        """(H, W, 3) the comp over the whole data window of `image`, the frame that was swapped."""
-        comp = np.array(image.rgb, copy=True)
-        comp[self.window.slices(image.origin_window)] = self.rgb
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One view of a frame with all its faces in it.
+
+    Attributes:
+        image: the plate's frame, this view selected.
+        window: where anything was changed (plate coordinates); empty without faces.
+        rgb: (h, w, 3) of `window`, file space and type: the comp. Around it the frame is the plate.
+        delta: (h, w, 3) float32, comp - plate in the layer space, 0 where that is no number.
+        swaps: layer suffix -> the face, back to front; only faces that are seen.
+        suffixes: of every face of the job, seen or not: a file has the same layers on every frame.
+    """
+
+    image: exr.Frame
+    window: Window
+    rgb: AnyArray
+    delta: F32
+    swaps: Mapping[str, Swapped] = field(default_factory=dict)
+    suffixes: tuple[str, ...] = ("",)
+
+    @property
+    def confidence(self) -> float:
+        """That of its least certain face, 0 without any."""
+        return min((swap.face.confidence for swap in self.swaps.values()), default=0.0)
+
+    def whole(self) -> AnyArray:
+        """(H, W, 3) the comp over the whole data window."""
+        comp = np.array(self.image.rgb, copy=True)
+        comp[self.window.slices(self.image.origin_window)] = self.rgb
         return comp
 
 
-def passthrough(image: exr.Frame) -> Swapped:
-    """A frame without a face: the plate as it is, and nothing else."""
-    held = image.origin_window
-    nothing = Window(held.x, held.y, 0, 0)
-    return Swapped(np.zeros((0, 0, 3), image.dtype), nothing, np.zeros((0, 0), np.float16), {})
-
-
-def swap_frame(
+def swap_face(
+    target: Target,
     image: exr.Frame,
-    face: FaceFrame,
     *,
-    plate: Plate,
-    model: Painter,
-    measurements: Measurements,
     frame: int,
-    parameters: SwapParameters,
-    artist: F32 | None = None,
-) -> Swapped:
-    """Swap one frame.
+    lens: Lens | None = None,
+    cover: Cover | None = None,
+    parser: Parser | None = None,
+    everything: bool = False,
+) -> Swapped | None:
+    """Swap one face of one frame.
 
     Args:
-        image: the plate's frame.
-        face: where the face is.
-        plate: whose colour settings hold.
-        model: the opened model.
-        measurements: the shot's.
-        frame: its number, to find its relight.
-        parameters: the artist's knobs.
-        artist: (H, W) coverage over the image's data window that limits the face, or None.
+        target: the face and its model.
+        image: the plate's frame, the target's view selected.
+        frame: its number.
+        lens: the plate's lens in this frame.
+        cover: the artist's mattes, over a window that holds the face's.
+        parser: finds the person's matte where it is wanted.
+        everything: make the layers that only `ingredients` needs.
 
     Returns:
-        The face's part of the frame. Pixels of `rgb` where alpha is 0 are the plate's, bit for bit.
+        The face, or None where this frame does not show it.
     """
-    pixels, window = plate.working(image, face_window(face, size=model.resolution))
+    face = target.faces.get(frame)
+    if face is None:
+        return None
+    plate, model, parameters = target.plate, target.model, target.parameters
+    pixels, window = plate.working(image, face_window(face, size=model.resolution, lens=lens))
     if window.empty:
-        return passthrough(image)
-    space = ModelSpace(plate.config, measurements.gain, model.card.encoding)
-    painted = paint(pixels, window, face, space=space, model=model)
+        return None
+    space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
+    painted = paint(pixels, window, face, space=space, model=model, lens=lens)
     window = extent(painted, parameters)
     if window.empty:
-        return passthrough(image)
+        return None
     network, mattes = on_plate(painted, window, parameters)
+    mattes |= _given(cover, window)
+    if parser is not None and (everything or parameters.person > 0):
+        # Parsers look at display-encoded pictures, whatever the model's encoding is.
+        shown = ModelSpace(plate.config, space.gain)
+        mattes["matte.person"] = _person(target, image, painted, window, face=face, space=shown, parser=parser)
+    alpha = blend.quantised(_coverage(mattes, parameters))
     behind = WorkingRgb(painted.plate[window.slices(painted.window)])
     raw = space.restore(network, behind, parameters.highlights)
-    gain = _gain(measurements, frame, parameters) * np.float32(parameters.relight)
-    gain = align.put(gain, matrix=painted.matrix * (blend.GRID / model.resolution), window=window)
-    here = window.slices(image.origin_window)
-    if artist is not None:
-        mattes["matte.artist"] = np.asarray(artist[here], np.float32)
-    coverage = mattes["matte.model.shaped"] * mattes.get("matte.artist", np.float32(1.0)) * np.float32(parameters.mix)
-    alpha = blend.quantised(Matte(np.asarray(coverage, np.float32)))
-    held = image.rgb[here]
-    color, clamped = _bounded(plate.to_file(blend.relight(raw, gain)), alpha, held.dtype)
-    face_rgb = blend.premultiplied(color, alpha)
+    grid = _gain(target.measurements, frame, parameters) * np.float32(parameters.relight)
+    gain = align.put(grid, matrix=painted.matrix * (blend.GRID / model.resolution), window=window, lens=lens)
+    held = image.rgb[window.slices(image.origin_window)]
+    color, clamped = _bounded(plate.to_layers(blend.relight(raw, gain)), alpha, held.dtype)
+    layers: dict[str, F32] = {}
+    if everything:
+        for name, rgb in (("raw", plate.to_layers(raw)), ("gain", gain)):
+            layers |= {f"{name}.{letter}": rgb[..., i] for i, letter in enumerate("RGB")}
+        mattes["matte.eyes"] = matte.eyes(face.landmarks, window=window)
+        mattes["matte.mouth"] = matte.mouth(face.landmarks, window=window)
+        layers |= {name: value for name, value in mattes.items() if name != _SHAPED}
     return Swapped(
-        rgb=blend.over(held, face_rgb, alpha),
         window=window,
+        color=blend.premultiplied(color, alpha),
         alpha=alpha,
-        layers=_layers(face_rgb, plate.to_file(raw), gain, alpha, mattes),
+        layers=layers,
+        face=face,
         matrix=painted.matrix,
+        size=model.resolution,
+        lens=lens,
         scrubbed=count_bad(held[alpha > 0]),
         clamped=clamped,
-        confidence=face.confidence,
-        size=model.resolution,
     )
+
+
+def compose(
+    image: exr.Frame, swaps: Mapping[str, Swapped | None], *, plate: Plate, everything: bool = False
+) -> Picture:
+    """Put faces into a view of a frame.
+
+    Args:
+        image: the plate's frame, the view selected.
+        swaps: layer suffix -> face, back to front; None where it is not seen.
+        plate: whose colour settings hold.
+        everything: also make `delta`.
+
+    Returns:
+        The picture. Where no face's alpha is above 0 its pixels are the plate's, bit for bit.
+    """
+    seen = {suffix: swap for suffix, swap in swaps.items() if swap is not None}
+    origin = image.origin_window
+    if not seen:
+        nothing = Window(origin.x, origin.y, 0, 0)
+        empty = np.zeros((0, 0, 3), np.float32)
+        return Picture(image, nothing, empty.astype(image.dtype), empty, {}, tuple(swaps))
+    window = Window.union(*(swap.window for swap in seen.values()))
+    held = image.rgb[window.slices(origin)]
+    # Mixed in the file's own numbers where they are light; those of a log plate must be turned into light first.
+    before = held if plate.linear else scrub(plate.working(image, window)[0])
+    after = np.array(before, copy=True)
+    covered = np.zeros(after.shape[:2], bool)
+    for swap in seen.values():
+        where = swap.window.slices(window)
+        after[where] = blend.over(after[where], swap.color, swap.alpha)
+        covered[where] |= swap.alpha > 0
+    rgb = after if plate.linear else _coded(after, held, covered, plate)
+    delta = _difference(after, before) if everything else np.zeros((*covered.shape, 0), np.float32)
+    return Picture(image, window, rgb, delta, seen, tuple(swaps))
+
+
+def _coded(light: AnyArray, held: AnyArray, covered: AnyArray, plate: Plate) -> AnyArray:
+    """`light` in the file's space where `covered`, else the file's own values."""
+    coded: AnyArray = plate.to_file(WorkingRgb(light))
+    if held.dtype == np.float16:
+        coded, _ = exr.to_half(coded)
+    return np.where(covered[..., None], coded, held)
+
+
+def _difference(comp: AnyArray, plate: AnyArray) -> F32:
+    """(h, w, 3) float32 of comp - plate, 0 where that is no number."""
+    with np.errstate(invalid="ignore"):
+        difference = comp.astype(np.float32) - plate.astype(np.float32)
+    difference[~np.isfinite(difference)] = 0.0
+    return difference
+
+
+# ------------------------------------------------------------------------------------------------- mattes
+
+_SHAPED = "matte.model.shaped"
 
 
 def extent(painted: Painted, parameters: SwapParameters) -> Window:
@@ -128,8 +261,16 @@ def extent(painted: Painted, parameters: SwapParameters) -> Window:
     # Two crop pixels more, which interpolation can reach.
     out = 2.0 + max(0.0, -parameters.edge_erode) * _percent(painted)
     x0, x1, y0, y1 = columns.min() - out, columns.max() + 1 + out, rows.min() - out, rows.max() + 1 + out
-    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float64)
-    return Window.around(transform(invert(painted.matrix), corners), margin=1.0).intersect(painted.window)
+    rim = _rim(float(x0), float(y0), float(x1), float(y1))
+    outline = align.to_plate(rim, matrix=painted.matrix, lens=painted.lens)
+    return Window.around(outline, margin=1.0 if painted.lens is None else 2.0).intersect(painted.window)
+
+
+def _rim(x0: float, y0: float, x1: float, y1: float) -> F64:
+    """(36, 2) points along a rectangle: through a lens its sides are curves."""
+    t, low, high = np.linspace(0.0, 1.0, 9), np.zeros(9), np.ones(9)
+    sides = [np.stack(side, axis=1) for side in ((t, low), (high, t), (t, high), (low, t))]
+    return np.asarray([x0, y0] + np.concatenate(sides) * [x1 - x0, y1 - y0], np.float64)
 
 
 def _percent(painted: Painted) -> float:
@@ -138,7 +279,7 @@ def _percent(painted: Painted) -> float:
 
 
 def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tuple[ModelRgb, dict[str, F32]]:
-    """The network's face over `window`, and coverage by cause.
+    """The network's face over `window`, and its coverage as painted and as shaped.
 
     The matte is shaped in the crop, where the face is always as large: shaped in the plate, its edge would jump by
     a pixel whenever the face's size passes a rounding.
@@ -151,22 +292,64 @@ def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tu
         np.asarray(large, np.float32), erode=parameters.edge_erode * unit, feather=parameters.edge_feather * unit
     )
     small = shaped if grow == 1 else cv2.resize(shaped, (size, size), interpolation=cv2.INTER_AREA)
-    face = align.put(painted.face, matrix=painted.matrix, window=window)
-    model = align.put(painted.mask, matrix=painted.matrix, window=window)
-    edge = align.put(np.asarray(small, np.float32), matrix=painted.matrix, window=window)
+    planes = (painted.face, painted.mask, np.asarray(small, np.float32))
+    face, model, edge = (align.put(plane, matrix=painted.matrix, window=window, lens=painted.lens) for plane in planes)
     for plane in (face, model, edge):
         np.clip(plane, 0.0, 1.0, out=plane)  # the cubic kernel overshoots
     if parameters.edge_erode >= 0:
         edge = np.minimum(edge, model)
     edge[edge < matte.SEEN] = 0.0
-    return ModelRgb(face), {"matte.model": model, "matte.model.shaped": edge}
+    return ModelRgb(face), {"matte.model": model, _SHAPED: edge}
+
+
+def _given(cover: Cover | None, window: Window) -> dict[str, F32]:
+    """The artist's mattes over `window`."""
+    if cover is None:
+        return {}
+    here = window.slices(cover.window)
+    return {"matte.artist": cover.limit[here], "matte.occlusion": cover.occlusion[here]}
+
+
+def _person(
+    target: Target,
+    image: exr.Frame,
+    painted: Painted,
+    window: Window,
+    *,
+    face: FaceFrame,
+    space: ModelSpace,
+    parser: Parser,
+) -> Matte:
+    """(h, w) coverage of the person over `window`."""
+    matrix = align.crop_matrix(face.similarity, size=_PERSON_SIZE, margin=_PERSON_MARGIN)
+    wide = align.crop_window(matrix, size=_PERSON_SIZE, lens=painted.lens)
+    pixels, held = target.plate.working(image, wide)
+    crop = align.take(scrub(pixels), window=held, matrix=matrix, size=_PERSON_SIZE, lens=painted.lens)
+    points = align.to_crop(face.landmarks[:, :2], matrix=matrix, lens=painted.lens)
+    person = parser(space.encode(WorkingRgb(crop)), points)
+    placed = align.put(person, matrix=matrix, window=window, lens=painted.lens)
+    return Matte(np.clip(placed, 0.0, 1.0))
+
+
+def _coverage(mattes: Mapping[str, F32], parameters: SwapParameters) -> Matte:
+    """What is shown of the face: the product of everything that limits it."""
+    out = mattes[_SHAPED] * np.float32(parameters.mix)
+    if "matte.artist" in mattes:
+        out = out * mattes["matte.artist"] * (1.0 - mattes["matte.occlusion"])
+    if "matte.person" in mattes and parameters.person > 0:
+        out = out * (1.0 - np.float32(parameters.person) * (1.0 - mattes["matte.person"]))
+    return Matte(np.asarray(out, np.float32))
+
+
+# ------------------------------------------------------------------------------------------------- colour
 
 
 def _gain(measurements: Measurements, frame: int, parameters: SwapParameters) -> F32:
     """(GRID, GRID, 3) stops: the shot's relight of this frame, without hue when the likeness's tone is wanted."""
-    grid = measurements.relight.get(frame)
-    if grid is None:
+    held = measurements.relight.get(frame)
+    if held is None:
         return np.zeros((blend.GRID, blend.GRID, 3), np.float32)
+    grid = held.astype(np.float32)
     if parameters.skin_tone == "likeness":
         return np.repeat(grid.mean(axis=-1, keepdims=True), 3, axis=-1)
     return grid
@@ -182,87 +365,3 @@ def _bounded(color: F32, alpha: AnyArray, dtype: np.dtype[np.generic]) -> tuple[
         return color, 0
     beyond = int((np.abs(color[alpha > 0]) > limit).sum())
     return np.asarray(np.clip(color, -limit, limit), np.float32), beyond
-
-
-def _layers(face: F32, raw: F32, gain: F32, alpha: AnyArray, mattes: Mapping[str, F32]) -> dict[str, F32]:
-    out: dict[str, F32] = {}
-    for name, rgb in (("face", face), ("raw", raw), ("gain", gain)):
-        out |= {f"{name}.{letter}": rgb[..., i] for i, letter in enumerate("RGB")}
-    out["face.A"] = alpha.astype(np.float32)
-    out["matte.face"] = alpha.astype(np.float32)
-    out |= {name: value for name, value in mattes.items() if not name.endswith(".shaped")}
-    return out
-
-
-# ------------------------------------------------------------------------------------------------ writing
-
-
-def write(
-    swapped: Swapped, image: exr.Frame, path: Path, *, layers: Layers, hints: Mapping[str, str]
-) -> exr.WriteReport:
-    """Write a frame atomically as comp, ingredients or patch; raises OutputError or ResourceError."""
-    if layers == "comp":
-        return exr.write_comp(image, path, rgb=swapped.rgb, window=swapped.window, hints=hints)
-    if layers == "ingredients":
-        full = _full(swapped, image)
-        return exr.write_ingredients(image, path, rgb=swapped.rgb, window=swapped.window, layers=full, hints=hints)
-    origin = image.origin_window
-    # A frame without a face still is a file: one empty pixel.
-    window = swapped.window if not swapped.window.empty else Window(origin.x, origin.y, 1, 1)
-    return exr.write_patch(image, path, window=window, channels=_patch(swapped, window), hints=hints)
-
-
-def _patch(swapped: Swapped, window: Window) -> dict[str, AnyArray]:
-    """R, G, B, A of the premultiplied face over `window`, float16."""
-    if swapped.window.empty:
-        return {name: np.zeros((window.height, window.width), np.float16) for name in "RGBA"}
-    channels = {letter: exr.to_half(swapped.layers[f"face.{letter}"])[0] for letter in "RGB"}
-    return channels | {"A": swapped.alpha}
-
-
-_LAYERS = (
-    *(f"{name}.{letter}" for name in ("face", "raw", "gain", "delta") for letter in "RGB"),
-    *("face.A", "matte.face", "matte.model", "matte.artist", "quality.confidence", "stmap.u", "stmap.v"),
-)
-
-
-def _full(swapped: Swapped, image: exr.Frame) -> dict[str, AnyArray]:
-    """Every layer over the whole data window; all are there on every frame, empty without a face."""
-    held = image.origin_window
-    shape = (held.height, held.width)
-    out: dict[str, AnyArray] = {name: np.zeros(shape, np.float16) for name in _LAYERS}
-    out["stmap.u"], out["stmap.v"] = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    if swapped.window.empty or swapped.matrix is None:
-        return out
-    where = swapped.window.slices(held)
-    delta = _delta(swapped.rgb, image.rgb[where])
-    for i, letter in enumerate("RGB"):
-        out[f"delta.{letter}"][where] = delta[..., i]
-    for name, value in swapped.layers.items():
-        out[name][where] = exr.to_half(value)[0]
-    if "matte.artist" not in swapped.layers:
-        out["matte.artist"][...] = 1.0
-    certain = np.abs(swapped.layers["matte.model"] * 2 - 1) * swapped.confidence
-    out["quality.confidence"][where] = certain.astype(np.float16)
-    stmap = align.stmap(matrix=swapped.matrix, window=held, size=swapped.size)
-    out["stmap.u"], out["stmap.v"] = stmap[..., 0], stmap[..., 1]
-    return out
-
-
-def _delta(comp: AnyArray, plate: AnyArray) -> AnyArray:
-    """(h, w, 3) float16 of comp - plate, 0 where that is no number."""
-    with np.errstate(invalid="ignore"):
-        difference = comp.astype(np.float32) - plate.astype(np.float32)
-    difference[~np.isfinite(difference)] = 0.0
-    return exr.to_half(difference)[0]
-
-
-def hints(*, key: str, model: Painter, consents: Mapping[str, str], confidence: float, altered: bool) -> dict[str, str]:
-    """EXR header hints. They hold no time, path, host or range, so bytes do not depend on them."""
-    return {
-        "vfxswap:altered": "1" if altered else "0",
-        "vfxswap:job": key,
-        "vfxswap:model": model.card.onnx_sha256,
-        "vfxswap:consent": " ".join(sorted(consents)),
-        "vfxswap:confidence": f"{confidence:.3f}",
-    }

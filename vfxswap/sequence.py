@@ -12,7 +12,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -199,6 +199,11 @@ class SequencePath:
             f"none of the frames {wanted} exist for {self.pattern}", hint=f"on disk are {on_disk}: fix the range"
         )
 
+    def beside(self, name: str) -> SequencePath:
+        """The sequence beside this one whose name has `_name` added: shot.%04d.exr -> shot_uv.%04d.exr."""
+        stem = self.prefix.rstrip("._- ")
+        return replace(self, prefix=f"{stem}{'_' if stem else ''}{name}{self.prefix[len(stem) :] or '.'}")
+
     def require_token(self) -> SequencePath:
         """This path, if frames can be told apart in it; an output needs that.
 
@@ -240,6 +245,47 @@ class SequencePath:
         hint = f"in that folder: {', '.join(near)}" if near else "the folder is empty"
         wanted = f" for the frames {self.embedded}" if self.embedded is not None else ""
         return PlateError(f"no files match {self._file_name()}{wanted} in {self.folder}", hint=hint)
+
+
+# ------------------------------------------------------------------------------------------ stereo in files
+
+
+_VIEW = re.compile("%[Vv]")
+_HERO_VIEWS = ("left", "main")
+_SHORT_VIEWS = {"l": "left", "r": "right"}
+
+
+def has_view_token(text: str) -> bool:
+    """True when the path says its view: `%V` the whole name, `%v` its first letter, as in Nuke."""
+    return bool(_VIEW.search(text))
+
+
+def for_view(text: str, view: str) -> str:
+    """The path of one view: `shot.%V.####.exr` -> `shot.left.####.exr`."""
+    return _VIEW.sub(lambda token: view if token[0] == "%V" else view[:1], text)
+
+
+def views_on_disk(text: str) -> tuple[str, ...]:
+    """The views that a path with a view token has files for, the hero view first.
+
+    Raises:
+        PlateError: none.
+    """
+    parts = Path(text).expanduser().parts
+    at = next(i for i, part in enumerate(parts) if has_view_token(part))
+    pattern, known = "", False
+    for piece in re.split("(%[Vv])", _TOKEN.sub("\0", parts[at])):
+        if has_view_token(piece):
+            word = "[A-Za-z][A-Za-z0-9]*?" if piece == "%V" else "[A-Za-z]"
+            pattern += word if known else f"(?P<view>{word})"
+            known = True
+        else:
+            pattern += re.escape(piece).replace(re.escape("\0"), r"-?\d+")
+    names = (re.fullmatch(pattern, name) for name in _names(Path(*parts[:at])))
+    found = sorted({_SHORT_VIEWS.get(match["view"], match["view"]) for match in names if match})
+    if not found:
+        raise PlateError(f"no view found for {text}", hint="%V stands for a view's name, such as left or right")
+    return tuple(sorted(found, key=lambda view: view.lower() not in _HERO_VIEWS))
 
 
 def _names(folder: Path) -> list[str]:

@@ -8,7 +8,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from vfxswap.cli.knobs import DEFAULTS, Device, EdgeErode, EdgeFeather, Highlights, Layers, Mix, Relight, SkinTone
+from vfxswap.cli.knobs import (
+    DEFAULTS,
+    Device,
+    EdgeErode,
+    EdgeFeather,
+    Highlights,
+    Layers,
+    Mix,
+    Person,
+    Relight,
+    SkinTone,
+)
 from vfxswap.job import SwapParameters, knobs
 
 app = typer.Typer()
@@ -22,6 +33,7 @@ def dial(
     edge_feather: EdgeFeather = DEFAULTS.edge_feather,
     highlights: Highlights = DEFAULTS.highlights,
     skin_tone: SkinTone = DEFAULTS.skin_tone,
+    person: Person = DEFAULTS.person,
     layers: Layers = "comp",
     device: Device = "auto",
 ) -> None:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from vfxswap.bench.cases import color, io, net, track
+from vfxswap.bench.long_shot import memory
 from vfxswap.bench.material import Material
 from vfxswap.bench.paste import blend_case
 from vfxswap.bench.shot import swap
@@ -25,7 +26,7 @@ __all__ = ["CASES", "NOT_BUILT", "RESOLUTIONS", "Material", "Ratio", "Result", "
 Case = Callable[[Material, int], Result]
 
 CASES: Final[MappingProxyType[str, Case]] = MappingProxyType(
-    {"io": io, "color": color, "blend": blend_case, "net": net, "swap": swap, "track": track}
+    {"io": io, "color": color, "blend": blend_case, "net": net, "swap": swap, "track": track, "memory": memory}
 )
 """Name -> what it measures. Each function's docstring says what is compared with what."""
 

@@ -138,4 +138,4 @@ class Material:
         """A shot whose face is relit by a little, unevenly."""
         ramp = np.linspace(-0.3, 0.3, blend.GRID, dtype=np.float32)
         grid = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (blend.GRID, blend.GRID, 3)))
-        return Measurements(1.0, "", dict.fromkeys(range(1, FRAMES + 1), grid))
+        return Measurements(1.0, "", dict.fromkeys(range(1, FRAMES + 1), grid.astype(np.float16)))

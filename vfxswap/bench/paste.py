@@ -74,7 +74,11 @@ class _Ready:
         crop = WorkingRgb(align.take(pixels, window=window, matrix=_matrix(material), size=CROP))
         mirror = Mirror()
         face, mask = mirror.swap(ModelRgb(np.clip(crop, 0.0, 1.0)))
-        return _Ready(image, Painted(_matrix(material), window, pixels, face, mask), material.measurements.relight[1])
+        return _Ready(
+            image,
+            Painted(_matrix(material), window, pixels, face, mask),
+            material.measurements.relight[1].astype(np.float32),
+        )
 
     @property
     def sure(self) -> AnyArray:

@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-from vfxswap import exr, pipeline
+from vfxswap import exr
 from vfxswap.bench.material import FRAMES, Material, Mirror
-from vfxswap.bench.timing import Ratio, Result, interleaved
+from vfxswap.bench.timing import Ratio, Result, Step, interleaved
 from vfxswap.events import CancelToken, NullSink
-from vfxswap.job import SwapJob
+from vfxswap.face.track import FaceFrame
+from vfxswap.frames import Sheet, Shot, render_frames
+from vfxswap.job import SwapJob, SwapParameters
+from vfxswap.output import write
+from vfxswap.render import Target, compose, swap_face
 from vfxswap.sequence import SequencePath
 
-TARGET = 1.5
+TARGET = 1.3
 
 
 def swap(material: Material, rounds: int) -> Result:
     """Render frames with the pipeline, against reading and writing them alone.
 
     `read and write` reads each frame and writes it as a comp, one after the other, with the same functions, the
-    same compression and the same checks of what was written. `swap` is `pipeline.render_frames` over the same
+    same compression and the same checks of what was written. `swap` is `frames.render_frames` over the same
     frames as comps, everything but the network: that is one which paints what it sees and costs nothing.
     `swap without faces` is the pipeline where every frame passes through: what its threads make of reading and
-    writing. Wall time is the target; the CPU time that a render farm pays for is shown beside it.
+    writing. The stages of one frame are shown by
+    themselves, too. Wall time is the target; the CPU time that a render farm pays for is shown beside it.
     """
+    plate = material.plate
     output = SequencePath.parse(str(material.folder / "out" / "out.####.exr"))
-    job = SwapJob.make(plate=material.plate.sequence.pattern, output=output.pattern, model="none", overwrite=True)
-    faces = dict.fromkeys(range(1, FRAMES + 1), material.face)
-    ready = pipeline.Shot(job, material.plate, output, Mirror(), faces, material.measurements, {})
+    job = SwapJob.make(plate=plate.sequence.pattern, output=output.pattern, model="none", overwrite=True)
+
+    def shot(faces: Mapping[int, FaceFrame]) -> Shot:
+        target = Target(plate, Mirror(), faces, material.measurements, SwapParameters())
+        return Shot(job, (Sheet(plate, output, {None: (target,)}),), {})
 
     def alone() -> None:
-        for frame in ready.plate.frames:
-            image = ready.plate.read(frame)
-            exr.write_comp(image, output.path(frame), rgb=image.rgb)
+        for frame in plate.frames:
+            image = plate.read(frame)
+            edit = exr.Edit(frame=image, rgb=image.rgb, window=image.origin_window)
+            exr.write_frame(image, output.path(frame), edits=[edit])
 
-    def render(shot: pipeline.Shot) -> None:
-        pipeline.render_frames(shot, sink=NullSink(), cancel=CancelToken())
+    def render(ready: Shot) -> None:
+        render_frames(ready, sink=NullSink(), cancel=CancelToken())
 
-    steps = {
+    image = plate.read(1)
+    target = Target(plate, Mirror(), {1: material.face}, material.measurements, SwapParameters())
+    swapped = swap_face(target, image, frame=1)
+    picture = compose(image, {"": swapped}, plate=plate)
+    stages = {
+        "one frame: read": lambda: plate.read(1),
+        "one frame: crop, paint, relight": lambda: swap_face(target, image, frame=1),
+        "one frame: put into the plate": lambda: compose(image, {"": swapped}, plate=plate),
+        "one frame: write": lambda: write([picture], material.folder / "one.exr", layers="comp", hints={}),
+    }
+    whole_shot, empty_shot = shot(dict.fromkeys(plate.frames, material.face)), shot({})
+    steps: dict[str, Step] = {
+        **stages,
         f"read and write, {FRAMES} frames": alone,
-        f"swap, {FRAMES} frames": lambda: render(ready),
-        f"swap without faces, {FRAMES} frames": lambda: render(replace(ready, faces={})),
+        f"swap, {FRAMES} frames": lambda: render(whole_shot),
+        f"swap without faces, {FRAMES} frames": lambda: render(empty_shot),
     }
     found = interleaved(steps, rounds=rounds)
-    base, whole, empty = steps
+    base, whole, empty = list(steps)[len(stages) :]
     ratios = (
         Ratio("swap over read and write", found.ratio(whole, base), at_most=TARGET),
         Ratio("swap over read and write, CPU", found.ratio(whole, base, cpu=True)),

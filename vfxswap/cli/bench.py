@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def bench_command(
-    case: Annotated[str, typer.Argument(metavar="CASE", help="io, color, blend, net, swap or track.")],
+    case: Annotated[str, typer.Argument(metavar="CASE", help="io, color, blend, net, swap, track or memory.")],
     res: Annotated[Literal["1080p", "UHD"] | None, typer.Option(help="Size of the plate.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each step runs.")] = 7,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures as JSON.")] = None,

@@ -32,6 +32,11 @@ View = Annotated[str, typer.Option(metavar="NAME|all", help="View of a stereo pl
 Part = Annotated[str, typer.Option(metavar="NAME", help="Part of a multi-part EXR.")]
 Face = Annotated[str, typer.Option(metavar="INDEX|NAME|X,Y", help="Which face of the plate.")]
 ColorSpace = Annotated[str, typer.Option("--colorspace", metavar="NAME", help="The plate's color space.")]
+ColorConfig = Annotated[str, typer.Option("--color-config", metavar="PATH", help="OCIO config; $OCIO without.")]
+ColorContext = Annotated[
+    list[str], typer.Option("--color-context", metavar="KEY=VALUE", help="Context variable of the config; repeatable.")
+]
+Lens = Annotated[str, typer.Option(metavar="STMAP", help="Undistorting STMap, one or one for each frame.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make again what is there and up to date.")]
 Events = Annotated[str, typer.Option(metavar="-", help="`-`: print NDJSON events on stdout, all else on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
@@ -163,6 +168,15 @@ def check_shot(shot: str) -> None:
     """Refuse a malformed `--shot` as the gate would (exit 77), before a job description is made of it."""
     if shot:
         shot_id(shot, folder="")
+
+
+def context(pairs: Sequence[str]) -> dict[str, str]:
+    """The context variables of `--color-context`; raises UsageError for what is no KEY=VALUE."""
+    found = [pair.partition("=") for pair in pairs]
+    for key, equals, _ in found:
+        if not (key and equals):
+            raise UsageError(f"--color-context is {key!r}", hint="write KEY=VALUE, for example SHOT=sh010")
+    return {key: value for key, _, value in found}
 
 
 def shipped(name: str) -> Path:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from vfxswap import measure, pipeline
+from vfxswap import frames as rendering
+from vfxswap import pipeline
 from vfxswap.cli import knobs
 from vfxswap.cli.common import (
+    ColorConfig,
+    ColorContext,
     ColorSpace,
     Consents,
     Debug,
@@ -17,24 +21,36 @@ from vfxswap.cli.common import (
     Face,
     Frames,
     Keyring,
+    Lens,
     Overwrite,
     Part,
     Shot,
     View,
     Work,
     check_shot,
+    context,
     gate,
     working,
 )
 from vfxswap.errors import FrameError, OutputError, UsageError
-from vfxswap.events import Done, Progress
-from vfxswap.face import track as tracks
-from vfxswap.job import SwapJob, SwapParameters
+from vfxswap.events import Done
+from vfxswap.job import Pass, SwapJob, SwapParameters
 from vfxswap.sequence import FrameRange
 
 Plate = Annotated[str, typer.Argument(metavar="PLATE", help="Pattern, folder or file.")]
 Model = Annotated[Path, typer.Option(metavar="FILE", help="The .vfxmodel.")]
-ColorConfig = Annotated[str, typer.Option("--color-config", metavar="PATH", help="OCIO config; $OCIO without.")]
+Models = Annotated[list[Path], typer.Option("--model", metavar="FILE", help="The .vfxmodel; one for each --face.")]
+Faces = Annotated[
+    list[str], typer.Option("--face", metavar="INDEX|NAME|X,Y", help="Which face; repeated, each with its --model.")
+]
+Mattes = Annotated[
+    list[str],
+    typer.Option("--matte", metavar="SEQ[:CHANNEL][,KEY]...", help="Artist matte, such as hand.####.exr:A,holdout."),
+]
+Measured = Annotated[
+    list[Path], typer.Option("--measurements", metavar="FILE", help="A .vfxshot, one for each --face; made without.")
+]
+Passes = Annotated[list[Pass], typer.Option("--pass", help="Also write this beside the output; repeatable.")]
 
 
 def measure_command(
@@ -47,6 +63,8 @@ def measure_command(
     face: Face = "",
     colorspace: ColorSpace = "",
     color_config: ColorConfig = "",
+    color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
+    lens: Lens = "",
     view: View = "",
     part: Part = "",
     shot: Shot = "",
@@ -65,6 +83,8 @@ def measure_command(
         face=face or "0",
         color_space=colorspace,
         color_config=color_config,
+        color_context=context(color_context),
+        lens=lens,
         view=view,
         part=part,
         shot=shot,
@@ -78,14 +98,8 @@ def measure_command(
     if output.exists() and not overwrite:
         raise OutputError("the measurements are there already", path=output, hint="give --overwrite")
     with working(ctx, events=events) as work:
-        opened, _ = pipeline.open_model(job, gate(consents=job.consents, keyring=job.keyring))
-        found = measure.measure(
-            pipeline.job_plate(job),
-            tracks.load(track).face(job.face),
-            model=opened,
-            progress=lambda done, total: work.sink.emit(Progress(stage="measure", done=done, total=total)),
-            cancel=work.cancel,
-        )
+        ready = gate(consents=job.consents, keyring=job.keyring)
+        found = pipeline.measured(job, gate=ready, sink=work.sink, cancel=work.cancel)
         found.save(output)
         work.sink.emit(Done(manifest=str(output), counts={"frames": len(found.relight)}))
 
@@ -93,16 +107,19 @@ def measure_command(
 def swap_command(
     ctx: typer.Context,
     plate: Plate,
-    model: Model,
+    model: Models,
     output: Annotated[str, typer.Option(metavar="OUT.%04d.exr", help="Where the frames go.")],
     frames: Frames = "",
     track: Annotated[Path | None, typer.Option(metavar="FILE", help="A .vfxtrack; made without.")] = None,
-    measurements: Annotated[Path | None, typer.Option(metavar="FILE", help="A .vfxshot; made without.")] = None,
-    matte: Annotated[str, typer.Option(metavar="SEQ", help="Artist matte that limits the face.")] = "",
+    measurements: Measured = [],  # noqa: B006
+    matte: Mattes = [],  # noqa: B006
     layers: knobs.Layers = "comp",
-    face: Face = "",
+    passes: Passes = [],  # noqa: B006
+    face: Faces = [],  # noqa: B006
     colorspace: ColorSpace = "",
     color_config: ColorConfig = "",
+    color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
+    lens: Lens = "",
     view: View = "",
     part: Part = "",
     mix: knobs.Mix = knobs.DEFAULTS.mix,
@@ -111,6 +128,7 @@ def swap_command(
     edge_feather: knobs.EdgeFeather = knobs.DEFAULTS.edge_feather,
     highlights: knobs.Highlights = knobs.DEFAULTS.highlights,
     skin_tone: knobs.SkinTone = knobs.DEFAULTS.skin_tone,
+    person: knobs.Person = knobs.DEFAULTS.person,
     shot: Shot = "",
     consent: Consents = [],  # noqa: B006 - typer reads the default, nobody changes it
     keyring: Keyring = None,
@@ -128,15 +146,16 @@ def swap_command(
     check_shot(shot)
     job = SwapJob.make(
         plate=plate,
-        model=model,
+        **paired(model, face, measurements),
         output=output,
         track=track,
-        measurements=measurements,
         matte=matte,
         layers=layers,
-        face=face or "0",
+        passes=passes,
         color_space=colorspace,
         color_config=color_config,
+        color_context=context(color_context),
+        lens=lens,
         view=view,
         part=part,
         shot=shot,
@@ -151,6 +170,7 @@ def swap_command(
             edge_feather=edge_feather,
             highlights=highlights,
             skin_tone=skin_tone,
+            person=person,
         ),
     )
     with working(ctx, events=events) as work:
@@ -176,17 +196,36 @@ def run_command(
         _work(described, frames, work, save=None)
 
 
+def paired(models: list[Path], faces: list[str], measurements: list[Path]) -> dict[str, Any]:
+    """The faces of a command line as a job's fields: the n-th `--face` goes with the n-th `--model`.
+
+    Raises:
+        UsageError: their numbers differ.
+    """
+    count = len(models)
+    for what, given in (("--face", faces), ("--measurements", measurements)):
+        if given and len(given) != count:
+            raise UsageError(
+                f"{count} times --model and {len(given)} times {what}", hint=f"give {what} for each --model"
+            )
+    each = [
+        {"model": model, "face": face, "measurements": measured}
+        for model, face, measured in zip(
+            models, faces or map(str, range(count)), measurements or itertools.repeat(None, count), strict=True
+        )
+    ]
+    return {**each[0], "also": each[1:]}
+
+
 def _work(job: SwapJob, frames: str, work: Work, *, save: Path | None) -> None:
     """Do the job; frames that failed among good ones make the exit code 3."""
-    if job.view == "all":
-        raise UsageError("--view all is not supported", hint="swap one view at a time: --view left, then --view right")
     ready = pipeline.prepare(
         job, gate=gate(consents=job.consents, keyring=job.keyring), sink=work.sink, cancel=work.cancel
     )
     if save is not None:
-        job.save(save)
+        pipeline.recorded(job, ready).save(save)
     chosen = FrameRange.parse(frames) if frames else None
-    report = pipeline.render_frames(ready, sink=work.sink, cancel=work.cancel, frames=chosen)
+    report = rendering.render_frames(ready, sink=work.sink, cancel=work.cancel, frames=chosen)
     if report.failed:
         first = report.failed[0]
         raise FrameError(f"{len(report.failed)} frames failed, the first: {first}")

@@ -8,16 +8,29 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vfxswap import pipeline
-from vfxswap.cli.common import ColorSpace, Debug, Events, Face, Frames, Overwrite, Part, View, working
+from vfxswap import color, pipeline
+from vfxswap.cli.common import (
+    ColorConfig,
+    ColorContext,
+    ColorSpace,
+    Debug,
+    Events,
+    Face,
+    Frames,
+    Lens,
+    Overwrite,
+    Part,
+    View,
+    context,
+    working,
+)
 from vfxswap.cli.knobs import Device
-from vfxswap.color import ColorConfig
 from vfxswap.errors import OutputError, UsageError
 from vfxswap.events import Done
 from vfxswap.face import export
 from vfxswap.face import track as tracks
-from vfxswap.plate import open_plate
-from vfxswap.sequence import FrameRange
+from vfxswap.plate import open_views
+from vfxswap.sequence import FrameRange, for_view, has_view_token
 
 _PLATE = "plate"
 _READABLE = 0.5
@@ -46,6 +59,9 @@ def plate_command(
     output: Annotated[Path, typer.Option(metavar="FILE", help="The .vfxtrack to write.")],
     frames: Frames = "",
     colorspace: ColorSpace = "",
+    color_config: ColorConfig = "",
+    color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
+    lens: Lens = "",
     face: Face = "",
     view: View = "",
     part: Part = "",
@@ -54,26 +70,40 @@ def plate_command(
     events: Events = "",
     debug: Debug = False,
 ) -> None:
-    """Track every face of PLATE and write a .vfxtrack; lists the frames an artist should look at."""
-    if output.exists() and not overwrite:
-        raise OutputError("the track is there already", path=output, hint="give --overwrite to make it again")
+    """Track every face of PLATE and write a .vfxtrack; lists the frames an artist should look at.
+
+    With `--view all`, `%V` in the output stands for the view.
+    """
     with working(ctx, events=events) as work:
-        opened = open_plate(
+        plates = open_views(
             plate,
             frames=FrameRange.parse(frames) if frames else None,
-            config=ColorConfig.load(None),
+            config=color.ColorConfig.load(color_config or None, context=context(color_context)),
             color_space=colorspace or None,
-            view=view or None,
+            view=view,
             part=part or None,
+            lens=lens,
         )
-        track = pipeline.track_plate(opened, sink=work.sink, cancel=work.cancel, device=device)
-        if face:
-            tracks.choose(track, face)
-        track.save(output)
-        work.sink.emit(Done(manifest=str(output), counts={"frames": len(track.frames), "faces": len(track.faces)}))
-    typer.echo(tracks.describe(track), err=True)
-    for line in doubtful(track):
-        typer.echo(line, err=True)
+        if len(plates) > 1 and not has_view_token(str(output)):
+            raise UsageError("each view needs a track of its own", hint="write %V into --output")
+        made = {Path(for_view(str(output), opened.view_name)): opened for opened in plates}
+        for path in made:
+            if path.exists() and not overwrite:
+                raise OutputError("the track is there already", path=path, hint="give --overwrite to make it again")
+        found = {
+            path: pipeline.track_plate(opened, sink=work.sink, cancel=work.cancel, device=device)
+            for path, opened in made.items()
+        }
+        for path, track in found.items():
+            if face:
+                tracks.choose(track, face)
+            track.save(path)
+        counts = {"frames": len(plates[0].frames), "faces": sum(len(track.faces) for track in found.values())}
+        work.sink.emit(Done(manifest=str(output), counts=counts))
+    for track in found.values():
+        typer.echo(tracks.describe(track), err=True)
+        for line in doubtful(track):
+            typer.echo(line, err=True)
 
 
 def doubtful(track: tracks.Track) -> list[str]:

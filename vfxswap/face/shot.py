@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from vfxswap.errors import FrameError, TrackError
 from vfxswap.face.solve import Frame, Networks, track_frames
-from vfxswap.face.track import Track
+from vfxswap.face.track import FaceFrame, Track
 from vfxswap.infer import Device
+from vfxswap.lens import Lens
 from vfxswap.plate import Plate
 
 Report = Callable[[int, int], None]
@@ -39,15 +43,14 @@ def track_plate(
     gain = plate.first_gain()
 
     def images() -> Iterator[Frame]:
-        for frame in plate.frames:
-            try:
-                image = plate.read(frame)
-            except FrameError as error:
+        for frame, image in plate.ahead(plate.frames):
+            if isinstance(image, FrameError):
                 if miss is None:
-                    raise
-                miss(error)
+                    raise image
+                miss(image)
                 continue
-            yield frame, plate.encoded(image, gain=plate.gain_of(image) if still else gain), image.pixel_aspect
+            here = plate.gain_of(image) if still else plate.steady_gain(image, gain)
+            yield frame, plate.encoded(image, gain=here, lens=plate.lens(frame)), image.pixel_aspect
 
     track = track_frames(
         images(),
@@ -64,4 +67,33 @@ def track_plate(
             f"no face in any of {len(plate.frames)} frames of {plate.sequence.pattern}",
             hint="check --colorspace, --frames and that a face is at least 30 pixels high",
         )
-    return track
+    return track if plate.lenses is None else _distorted(track, plate)
+
+
+LENS = "lens"
+"""The key of a track's metadata that names the lens it was tracked through."""
+
+
+def lens_name(plate: Plate) -> str:
+    """What a track records of its plate's lens: the hash of the first frame's map, or nothing."""
+    lens = plate.lens(plate.frames.first)
+    return "" if lens is None else lens.hash
+
+
+def _distorted(track: Track, plate: Plate) -> Track:
+    """`track`, whose points are those of the undistorted raster, with points of the plate.
+
+    The similarity stays: it maps the undistorted plate to the face, which is straight there (align.py).
+    """
+
+    def moved(face: FaceFrame, lens: Lens) -> FaceFrame:
+        points = face.landmarks.copy()
+        points[:, :2] = lens.to_plate(points[:, :2])
+        flat = points[:, :2]
+        return replace(face, landmarks=points, box=np.concatenate([flat.min(axis=0), flat.max(axis=0)]))
+
+    frames = {}
+    for frame, pairs in track.frames.items():
+        lens = plate.lens(frame) if pairs else None
+        frames[frame] = pairs if lens is None else tuple((key, moved(face, lens)) for key, face in pairs)
+    return replace(track, frames=frames, metadata={**track.metadata, LENS: lens_name(plate)})

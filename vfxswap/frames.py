@@ -1,0 +1,321 @@
+"""The frames of a prepared shot, one after the other: read, swap, write, each on a thread of its own.
+
+The next frame is read while one is swapped and the last one is written. A frame that fails is reported and the
+others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vfxswap import cache, exr, output, render, roto
+from vfxswap.archive import sha256
+from vfxswap.errors import FrameError, PlateError, VfxSwapError
+from vfxswap.events import CancelToken, Done, EventSink, FrameDone, FrameFailed, FrameStatus, Progress, Warned
+from vfxswap.face.protocols import Parser
+from vfxswap.geometry import Window
+from vfxswap.job import SwapJob
+from vfxswap.lens import Lens
+from vfxswap.plate import Plate
+from vfxswap.render import Cover, Picture, Target
+from vfxswap.sequence import FrameRange, SequencePath
+
+RENDER_VERSION = 2
+"""Raised whenever the same inputs give other pixels: frames of an older version are then stale."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a render ended: files by what became of them."""
+
+    rendered: int
+    skipped: int
+    passthrough: int
+    failed: tuple[FrameError, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One sequence of files that becomes another: a plate, or one eye of a plate whose eyes are files of their own.
+
+    Attributes:
+        plate: the files, their first view chosen.
+        output: where they go.
+        views: view name (None where it does not matter) -> its faces, back to front.
+    """
+
+    plate: Plate
+    output: SequencePath
+    views: Mapping[str | None, tuple[Target, ...]]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The faces of all views."""
+        return tuple(target for targets in self.views.values() for target in targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A job with everything settled that concerns the whole shot.
+
+    Attributes:
+        job: what was asked for.
+        sheets: the files, at least one; all have the same frames.
+        consents: id -> record hash of the consents that the models were opened under.
+        parser: finds the person's matte; None where no frame needs it.
+    """
+
+    job: SwapJob
+    sheets: tuple[Sheet, ...]
+    consents: Mapping[str, str]
+    parser: Parser | None = None
+
+    @property
+    def frames(self) -> FrameRange:
+        """The job's whole range."""
+        return self.sheets[0].plate.frames
+
+
+def render_frames(ready: Shot, *, sink: EventSink, cancel: CancelToken, frames: FrameRange | None = None) -> Report:
+    """Render frames of a prepared shot; a cancelled render leaves whole files only.
+
+    Raises:
+        PlateError: none of `frames` belongs to the job, or none can be rendered. Cancelled, OutputError,
+            ResourceError.
+    """
+    wanted = list(ready.frames if frames is None else ready.frames.intersect(frames))
+    if not wanted:
+        raise PlateError(f"no frame of {frames} is in the job's range {ready.frames}", hint="check --frames")
+    files = [_File(ready, sheet, frame) for frame in wanted for sheet in ready.sheets]
+    tally = _Tally(sink, total=len(files))
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        writing: Future[_Written] | None = None
+        for file, loading in _ahead(files, reader):
+            if cancel.cancelled:
+                tally.wait(writing)  # a frame that is being written is finished, and said to be
+                cancel.check()
+            try:
+                write = file.swap(loading.result(), sink)
+            except FrameError as error:
+                tally.fail(file.frame, error)
+                continue
+            tally.wait(writing)
+            writing = writer.submit(write)
+        tally.wait(writing)
+    if not any(tally.counts.values()):
+        raise PlateError(f"none of {len(wanted)} frames could be rendered, the first: {tally.failed[0]}")
+    counts = tally.counts
+    sink.emit(Done(manifest="", counts={**{str(k): n for k, n in counts.items()}, "failed": len(tally.failed)}))
+    return Report(counts["rendered"], counts["skipped"], counts["passthrough"], tuple(tally.failed))
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A frame that has its final name, or the reason why not; and what its file could not keep."""
+
+    event: FrameDone
+    error: FrameError | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Tally:
+    """Counts frames and tells of them."""
+
+    def __init__(self, sink: EventSink, *, total: int) -> None:
+        self.counts: dict[FrameStatus, int] = {"rendered": 0, "skipped": 0, "passthrough": 0}
+        self.failed: list[FrameError] = []
+        self._sink, self._total = sink, total
+        self._noted: set[str] = set()
+
+    def fail(self, frame: int, error: FrameError) -> None:
+        """A frame that could not be made."""
+        self.failed.append(error)
+        self._sink.emit(FrameFailed(frame=frame, code=error.code, message=str(error), hint=error.hint))
+
+    def wait(self, writing: Future[_Written] | None) -> None:
+        """Wait for the frame that is being written; raises what writing raised."""
+        if writing is None:
+            return
+        written = writing.result()
+        event = written.event
+        if written.error is not None:
+            self.fail(event.frame, written.error)
+            return
+        self.counts[event.status] += 1
+        for note in written.notes:
+            if note not in self._noted:  # the same for every frame of a shot: once is enough
+                self._noted.add(note)
+                self._sink.emit(Warned(code="not_kept", message=note, frame=event.frame))
+        self._sink.emit(event)
+        done = sum(self.counts.values()) + len(self.failed)
+        self._sink.emit(Progress(stage="swap", done=done, total=self._total, frame=event.frame))
+
+
+def _ahead(files: list[_File], reader: ThreadPoolExecutor) -> Iterator[tuple[_File, Future[_Loaded | None]]]:
+    """The files, each with the future of its pixels; the next one is read while one is worked on."""
+    following = reader.submit(files[0].load)
+    for file, after in zip(files, [*files[1:], None], strict=True):
+        current = following
+        if after is not None:
+            following = reader.submit(after.load)
+        yield file, current
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What a frame is made from."""
+
+    key: str
+    image: exr.Frame
+    lens: Lens | None
+    covers: Mapping[Target, Cover] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """One output file."""
+
+    shot: Shot
+    sheet: Sheet
+    frame: int
+
+    @property
+    def path(self) -> Path:
+        return self.sheet.output.path(self.frame)
+
+    @property
+    def passes(self) -> list[Path]:
+        """The files beside it."""
+        names = [name for kind in self.shot.job.passes for name in output.passes_of(kind, self.sheet.targets)]
+        return [self.sheet.output.beside(name).path(self.frame) for name in names]
+
+    def load(self) -> _Loaded | None:
+        """Read the plate's frame and the artist's mattes; None where the output is already made from exactly these."""
+        plate = self.sheet.plate
+        lens = plate.lens(self.frame)
+        key = self._key(lens)
+        if not self.shot.job.overwrite and self._up_to_date(key):
+            return None
+        image = plate.read(self.frame)
+        covers = {}
+        for target in self.sheet.targets:
+            window = target.window(self.frame, lens) if target.mattes else None
+            if window is not None:
+                covers[target] = _cover(target, image, window, self.frame)
+        return _Loaded(key, image, lens, covers)
+
+    def swap(self, loaded: _Loaded | None, sink: EventSink) -> Callable[[], _Written]:
+        """Swap the frame's faces; returns the writing, for another thread."""
+        if loaded is None:
+            return lambda: _Written(self._event("skipped"))
+        pictures = [self._picture(loaded, view, targets) for view, targets in self.sheet.views.items()]
+        seen = [swap for picture in pictures for swap in picture.swaps.values()]
+        if not seen:
+            sink.emit(Warned(code="no_face", message="no face: the plate passes through", frame=self.frame))
+        for count, code, what in (
+            (sum(swap.scrubbed for swap in seen), "scrubbed", "NaN or Inf"),
+            (sum(swap.clamped for swap in seen), "clamped", "overflow"),
+        ):
+            if count:
+                sink.emit(Warned(code=code, message=f"{count} values of {what} under the face", frame=self.frame))
+        return lambda: self._write(loaded, pictures)
+
+    def _picture(self, loaded: _Loaded, view: str | None, targets: tuple[Target, ...]) -> Picture:
+        image = loaded.image if view is None else loaded.image.seen(view)
+        everything = self.shot.job.layers == "ingredients"
+        swaps = {
+            target.suffix: render.swap_face(
+                target,
+                image,
+                frame=self.frame,
+                lens=loaded.lens,
+                cover=loaded.covers.get(target),
+                parser=self.shot.parser,
+                everything=everything,
+            )
+            for target in targets
+        }
+        return render.compose(image, swaps, plate=targets[0].plate, everything=everything)
+
+    def _write(self, loaded: _Loaded, pictures: list[Picture]) -> _Written:
+        job, targets = self.shot.job, self.sheet.targets
+        hints = output.header(
+            key=loaded.key, targets=targets, pictures=pictures, consents=self.shot.consents, frame=self.frame
+        )
+        event = self._event("rendered" if any(picture.swaps for picture in pictures) else "passthrough")
+        try:
+            # The passes first: where the frame is, they are.
+            notes = output.write_passes(self.passes, pictures, job.passes, targets=targets, hints=hints)
+            report = output.write(pictures, self.path, layers=job.layers, hints=hints)
+        except FrameError as error:
+            return _Written(event, error)
+        return _Written(event, notes=(*report.notes, *notes))
+
+    def _event(self, status: FrameStatus) -> FrameDone:
+        return FrameDone(frame=self.frame, path=str(self.path), status=status)
+
+    def _key(self, lens: Lens | None) -> str:
+        """Everything the frame's pixels depend on, by content: paths, times and ranges do not count."""
+        job, plate = self.shot.job, self.sheet.plate
+        return cache.key(
+            RENDER_VERSION,
+            job.layers,
+            job.passes,
+            plate.space,
+            plate.config.hash,
+            plate.part,
+            *self.sheet.views,
+            "" if lens is None else lens.hash,
+            *(fact for target in self.sheet.targets for fact in _facts(target, self.frame)),
+            _content(plate.sequence.path(self.frame)),
+        )
+
+    def _up_to_date(self, key: str) -> bool:
+        return all(_made_from(path, key) for path in (self.path, *self.passes))
+
+
+def _facts(target: Target, frame: int) -> Iterator[object]:
+    """What a face's swap depends on, but for the plate."""
+    face = target.faces.get(frame)
+    grid = target.measurements.relight.get(frame)
+    encoding = target.model.card.encoding
+    yield target.model.card.painting()
+    yield target.measurements.space(frame, config=target.plate.config, encoding=encoding).gain
+    yield "" if face is None else sha256(face.similarity.tobytes() + face.landmarks.tobytes())
+    yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
+    yield target.parameters.model_dump_json()
+    for source in target.mattes:
+        yield str(source)
+        yield from map(_content, roto.files(source, frame=frame, view=target.plate.view_name))
+
+
+def _content(path: Path) -> str:
+    return sha256(path.read_bytes()) if path.is_file() else "missing"
+
+
+def _cover(target: Target, image: exr.Frame, window: Window, frame: int) -> Cover:
+    display = (image.display_window.width, image.display_window.height)
+    view = target.plate.view_name
+    mattes = [
+        (source, roto.read(source, frame=frame, window=window, display=display, view=view)) for source in target.mattes
+    ]
+    return Cover(window, *roto.combine(mattes, window))
+
+
+def _made_from(path: Path, key: str) -> bool:
+    """True when `path` is a whole output with this key in its header."""
+    if not path.exists():
+        return False
+    try:
+        if not any(part.attributes.get("vfxswap:job") == key for part in exr.probe(path).parts):
+            return False
+        # A header says nothing of the pixels: a copy that broke off is found only by reading them.
+        exr.check(path)
+    except VfxSwapError:
+        return False
+    return True
