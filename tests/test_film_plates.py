@@ -229,6 +229,28 @@ def test_a_log_plate_is_mixed_in_light_and_kept_in_log(production: Studio, tmp_p
     np.testing.assert_allclose(log["raw.G"][inside], lin["raw.G"][inside], rtol=0.02, atol=0.01)
 
 
+def test_a_patch_in_light_does_not_say_that_it_is_log(production: Studio, tmp_path: Path):
+    coded = ColorConfig.load(STUDIO).from_working("ARRI LogC4").apply(WorkingRgb(np.array(picture())))
+    header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION, "colorInteropID": "ARRI LogC4"}
+    (tmp_path / "plate").mkdir()
+    OpenEXR.File(header, halves(coded)).write(str(tmp_path / "plate" / "p.1001.exr"))
+    made = job(production, str(tmp_path / "plate"), tmp_path / "out", color_config=STUDIO, passes=["uv"])
+    said = {}
+    for layers in ("patch", "comp"):
+        do(production, made.replace(layers=layers))
+        said[layers] = exr.probe(tmp_path / "out" / "out.1001.exr").parts[0].attributes
+        said["uv"] = exr.probe(tmp_path / "out" / "out_uv.1001.exr").parts[0].attributes
+    assert said["comp"]["colorInteropID"] == "ARRI LogC4"
+    assert "colorInteropID" not in said["patch"]
+    assert "colorInteropID" not in said["uv"]
+    assert said["patch"]["vfxswap:space"] == "ACEScg"
+
+
+def test_a_face_that_is_not_shown_alters_nothing(production: Studio, face_plate: str, tmp_path: Path):
+    do(production, job(production, face_plate, tmp_path, parameters={"mix": 0}))
+    assert exr.probe(tmp_path / "out.1001.exr").parts[0].attributes["vfxswap:altered"] == "0"
+
+
 def test_another_config_than_the_jobs_is_noticed(production: Studio, face_plate: str, tmp_path: Path):
     made = job(production, face_plate, tmp_path, color_config_hash="not this one")
     with pytest.raises(JobError, match="not the one the job was written with"):

@@ -205,3 +205,11 @@ def test_any_valid_job_survives_its_file(mix: float, erode: float, frames: str, 
         parameters={"mix": mix, "edge_erode": erode},
     )
     assert SwapJob.model_validate_json(job.to_json()) == job
+
+
+def test_a_mistyped_key_of_a_further_face_gets_its_nearest() -> None:
+    fields = {"plate": "p.####.exr", "output": "o.####.exr", "model": "m.vfxmodel"}
+    with pytest.raises(JobError, match="did you mean 'measurements'"):
+        SwapJob.make(**fields, also=[{"face": "1", "model": "m.vfxmodel", "measurment": "x"}])
+    with pytest.raises(JobError, match="did you mean 'relight'"):
+        SwapJob.make(**fields, also=[{"face": "1", "model": "m.vfxmodel", "parameters": {"relit": 1}}])

@@ -381,7 +381,8 @@ def _explain(problem: ErrorDetails) -> tuple[str, str]:
 
 def _nearest(location: tuple[int | str, ...]) -> str:
     """A hint that names the key closest to an unknown one, among the keys of the record it is in."""
-    record = SwapParameters if location[0] == "parameters" else SwapJob
+    inside: dict[str, type[_Record]] = {"parameters": SwapParameters, "also": FaceSwap}
+    record: type[_Record] = next((inside[str(step)] for step in reversed(location[:-1]) if step in inside), SwapJob)
     names = [field.alias or name for name, field in record.model_fields.items()]
     match = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
     return f"did you mean {match[0]!r}?" if match else "allowed are " + ", ".join(names)

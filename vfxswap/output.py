@@ -102,7 +102,7 @@ def _patch(picture: Picture) -> exr.Patch:
     alpha = (1.0 - through).astype(np.float16)
     if len(picture.swaps) == 1:
         (alpha,) = (swap.alpha for swap in picture.swaps.values())
-    return exr.Patch(frame=picture.image, window=window, channels=channels | {"A": alpha})
+    return exr.Patch(picture.image, window, channels | {"A": alpha}, same_space=picture.linear)
 
 
 # ------------------------------------------------------------------------------------------------- passes
@@ -148,7 +148,7 @@ def _write_uv(pictures: Sequence[Picture], path: Path, *, hints: Mapping[str, st
             out = np.where(found[..., 2:] > 0, found, out)
         planes = {"R": out[..., 0], "G": out[..., 1], "B": np.zeros_like(out[..., 0]), "A": out[..., 2]}
         channels = {name: np.ascontiguousarray(plane) for name, plane in planes.items()}
-        patches.append(exr.Patch(frame=picture.image, window=window, channels=channels))
+        patches.append(exr.Patch(picture.image, window, channels, same_space=False))
     return exr.write_patch(path, patches=patches, hints=hints)
 
 
@@ -182,7 +182,7 @@ def header(
     first = targets[0]
     record = first.plate.config.record()
     space = first.measurements.space(frame, config=first.plate.config, encoding=first.model.card.encoding)
-    altered = any(picture.swaps for picture in pictures)
+    altered = any((swap.alpha > 0).any() for picture in pictures for swap in picture.swaps.values())
     return {
         "vfxswap:altered": "1" if altered else "0",
         "vfxswap:job": key,

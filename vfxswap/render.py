@@ -29,6 +29,10 @@ _PERSON_MARGIN = 2.4
 """The person parser looks at 2.4 face sizes around the landmarks: a crop this much wider than the model's has them."""
 
 
+LARGEST = np.float32(2.0**96)
+"""More light counts as no number: in matrices, exposures and filters it would leave the range of float."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A face of a plate and the model that goes on it, for the whole shot.
@@ -79,7 +83,7 @@ class Swapped:
         matrix: undistorted plate -> crop.
         size: side of the crop.
         lens: the plate's, or None.
-        scrubbed: values that were NaN or Inf where the face went.
+        scrubbed: values that were NaN or Inf where the face went; of log plates, those whose light is.
         clamped: values beyond the range of half.
     """
 
@@ -106,6 +110,7 @@ class Picture:
         delta: (h, w, 3) float32, comp - plate in the layer space, 0 where that is no number.
         swaps: layer suffix -> the face, back to front; only faces that are seen.
         suffixes: of every face of the job, seen or not: a file has the same layers on every frame.
+        linear: whether the layers are in the file's space (Plate.layer_space).
     """
 
     image: exr.Frame
@@ -114,6 +119,7 @@ class Picture:
     delta: F32
     swaps: Mapping[str, Swapped] = field(default_factory=dict)
     suffixes: tuple[str, ...] = ("",)
+    linear: bool = True
 
     @property
     def confidence(self) -> float:
@@ -155,7 +161,7 @@ def swap_face(
     if face is None:
         return None
     plate, model, parameters = target.plate, target.model, target.parameters
-    pixels, window = plate.working(image, face_window(face, size=model.resolution, lens=lens))
+    pixels, window = _light(plate, image, face_window(face, size=model.resolution, lens=lens))
     if window.empty:
         return None
     space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
@@ -175,6 +181,7 @@ def swap_face(
     grid = _gain(target.measurements, frame, parameters) * np.float32(parameters.relight)
     gain = align.put(grid, matrix=painted.matrix * (blend.GRID / model.resolution), window=window, lens=lens)
     held = image.rgb[window.slices(image.origin_window)]
+    mixed = held if plate.linear else pixels[window.slices(painted.window)]
     color, clamped = _bounded(plate.to_layers(blend.relight(raw, gain)), alpha, held.dtype)
     layers: dict[str, F32] = {}
     if everything:
@@ -192,7 +199,7 @@ def swap_face(
         matrix=painted.matrix,
         size=model.resolution,
         lens=lens,
-        scrubbed=count_bad(held[alpha > 0]),
+        scrubbed=count_bad(mixed[alpha > 0]),
         clamped=clamped,
     )
 
@@ -216,11 +223,11 @@ def compose(
     if not seen:
         nothing = Window(origin.x, origin.y, 0, 0)
         empty = np.zeros((0, 0, 3), np.float32)
-        return Picture(image, nothing, empty.astype(image.dtype), empty, {}, tuple(swaps))
+        return Picture(image, nothing, empty.astype(image.dtype), empty, {}, tuple(swaps), plate.linear)
     window = Window.union(*(swap.window for swap in seen.values()))
     held = image.rgb[window.slices(origin)]
     # Mixed in the file's own numbers where they are light; those of a log plate must be turned into light first.
-    before = held if plate.linear else scrub(plate.working(image, window)[0])
+    before = held if plate.linear else scrub(_light(plate, image, window)[0])
     after = np.array(before, copy=True)
     covered = np.zeros(after.shape[:2], bool)
     for swap in seen.values():
@@ -229,7 +236,16 @@ def compose(
         covered[where] |= swap.alpha > 0
     rgb = after if plate.linear else _coded(after, held, covered, plate)
     delta = _difference(after, before) if everything else np.zeros((*covered.shape, 0), np.float32)
-    return Picture(image, window, rgb, delta, seen, tuple(swaps))
+    return Picture(image, window, rgb, delta, seen, tuple(swaps), plate.linear)
+
+
+def _light(plate: Plate, image: exr.Frame, window: Window) -> tuple[WorkingRgb, Window]:
+    """As `Plate.working`, NaN where there is more light than can be computed with."""
+    pixels, held = plate.working(image, window)
+    if image.dtype == np.float32 or not plate.linear:  # what half holds is far from it
+        with np.errstate(invalid="ignore"):
+            pixels[~(np.abs(pixels) <= LARGEST)] = np.nan
+    return pixels, held
 
 
 def _coded(light: AnyArray, held: AnyArray, covered: AnyArray, plate: Plate) -> AnyArray:
@@ -242,7 +258,7 @@ def _coded(light: AnyArray, held: AnyArray, covered: AnyArray, plate: Plate) -> 
 
 def _difference(comp: AnyArray, plate: AnyArray) -> F32:
     """(h, w, 3) float32 of comp - plate, 0 where that is no number."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         difference = comp.astype(np.float32) - plate.astype(np.float32)
     difference[~np.isfinite(difference)] = 0.0
     return difference
@@ -323,7 +339,7 @@ def _person(
     """(h, w) coverage of the person over `window`."""
     matrix = align.crop_matrix(face.similarity, size=_PERSON_SIZE, margin=_PERSON_MARGIN)
     wide = align.crop_window(matrix, size=_PERSON_SIZE, lens=painted.lens)
-    pixels, held = target.plate.working(image, wide)
+    pixels, held = _light(target.plate, image, wide)
     crop = align.take(scrub(pixels), window=held, matrix=matrix, size=_PERSON_SIZE, lens=painted.lens)
     points = align.to_crop(face.landmarks[:, :2], matrix=matrix, lens=painted.lens)
     person = parser(space.encode(WorkingRgb(crop)), points)

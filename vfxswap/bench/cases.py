@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from vfxswap import exr, infer, output, render
-from vfxswap.bench.material import FRAMES, Material, Mirror
+from vfxswap.bench.material import COPY, FRAMES, Material, Mirror
 from vfxswap.bench.timing import Ratio, Result, Step, interleaved
 from vfxswap.color import ModelSpace
 from vfxswap.errors import TrackError
@@ -37,12 +37,14 @@ def io(material: Material, rounds: int) -> Result:
         "write comp": lambda: write("comp"),
         "write patch": lambda: write("patch"),
         "write ingredients": lambda: write("ingredients"),
+        COPY: material.copy,
     }
     found = interleaved(steps, rounds=rounds)
     ratios = (
         Ratio("comp over patch", found.ratio("write comp", "write patch"), at_least=PATCH_TARGET),
         Ratio("ingredients over comp", found.ratio("write ingredients", "write comp")),
         Ratio("write comp over read", found.ratio("write comp", "read")),
+        *(Ratio(f"{name} over reading and writing", found.ratio(name, COPY)) for name in list(steps)[:-1]),
     )
     return Result("io", material.words, found.stages(), ratios)
 
@@ -63,9 +65,13 @@ def color(material: Material, rounds: int) -> Result:
         "whole frame": lambda: there_and_back(frame),
         "ACES2065-1 to working, frame": lambda: plate.config.to_working("ACES2065-1").apply(frame),
         "encode, frame": lambda: space.encode(frame),
+        COPY: material.copy,
     }
     found = interleaved(steps, rounds=rounds)
-    ratios = (Ratio("whole frame over face's window", found.ratio("whole frame", "face's window")),)
+    ratios = (
+        Ratio("whole frame over face's window", found.ratio("whole frame", "face's window")),
+        *(Ratio(f"{name} over reading and writing", found.ratio(name, COPY)) for name in list(steps)[:-1]),
+    )
     return Result("color", material.words, found.stages(), ratios)
 
 

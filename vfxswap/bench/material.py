@@ -27,6 +27,9 @@ FACE = 850 / 3840
 
 FRAMES = 6
 
+COPY = "read and write a frame"
+"""The step that the others are held against."""
+
 # Grain as a part of the signal's square root: 1.5 % of middle grey, a well exposed digital camera.
 _GRAIN = 0.015 * 0.18**0.5
 
@@ -113,6 +116,12 @@ class Material:
                 channels={name: np.ascontiguousarray(moved[..., i]) for i, name in enumerate("RGB")},
             )
         return open_plate(str(self.folder / "plate"), config=ColorConfig.load(None))
+
+    def copy(self, frame: int = 1) -> None:
+        """Read a frame and write it as a comp that changes nothing: what every swap has to pay."""
+        image = self.plate.read(frame)
+        edit = exr.Edit(frame=image, rgb=image.rgb, window=image.origin_window)
+        exr.write_frame(image, self.folder / "copy" / f"copy.{frame:04d}.exr", edits=[edit])
 
     @cached_property
     def face(self) -> FaceFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vfxswap import exr
 from vfxswap.bench.material import FRAMES, Material, Mirror
 from vfxswap.bench.timing import Ratio, Result, Step, interleaved
 from vfxswap.events import CancelToken, NullSink
@@ -38,9 +37,7 @@ def swap(material: Material, rounds: int) -> Result:
 
     def alone() -> None:
         for frame in plate.frames:
-            image = plate.read(frame)
-            edit = exr.Edit(frame=image, rgb=image.rgb, window=image.origin_window)
-            exr.write_frame(image, output.path(frame), edits=[edit])
+            material.copy(frame)
 
     def render(ready: Shot) -> None:
         render_frames(ready, sink=NullSink(), cancel=CancelToken())

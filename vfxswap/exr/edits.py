@@ -49,11 +49,14 @@ class Patch:
         frame: the plate's frame, for its display window and attributes; none of its channels are written.
         window: in plate coordinates, not empty: the data window of what is written.
         channels: channel name -> (h, w) of `window`, float16 or float32.
+        same_space: whether these are colours in the plate's space; where not, what the plate's header says of its
+            space is left out.
     """
 
     frame: Frame
     window: Window
     channels: Mapping[str, AnyArray]
+    same_space: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,15 @@ from vfxswap.exr.frame import Frame
 from vfxswap.exr.headers import cleaned, compression, set_attributes, set_channels, view_name
 from vfxswap.exr.output import Output, write_file
 from vfxswap.exr.raster import Raster
-from vfxswap.exr.values import PartInfo
+from vfxswap.exr.values import ACES_FLAG, PartInfo
 from vfxswap.geometry import Window
 from vfxswap.pixels import AnyArray
 
 _FORMATS = {"float16": "half", "float32": "float", "uint32": "uint"}
+
+
+_SPACE = ("colorInteropID", "oiio:ColorSpace", "chromaticities", "whiteLuminance", "adoptedNeutral", ACES_FLAG)
+"""The attributes that tell a picture's colour space."""
 
 
 def write_frame(
@@ -227,6 +231,8 @@ def _patch_spec(patch: Patch, path: Path, notes: list[str]) -> Any:
     spec.width, spec.height = window.width, window.height
     spec.tile_width = spec.tile_height = spec.tile_depth = 0
     spec.erase_attribute("multiView")  # it speaks of channels that are not here
+    for name in () if patch.same_space else _SPACE:
+        spec.erase_attribute(name)
     return spec
 
 
