@@ -107,6 +107,9 @@ def render_frames(ready: Shot, *, sink: EventSink, cancel: CancelToken, frames: 
             tally.wait(writing)
             writing = writer.submit(write)
         tally.wait(writing)
+    for sheet in ready.sheets:
+        if sheet.plate.watch is not None:
+            sheet.plate.watch.tidy()
     if not any(tally.counts.values()):
         raise PlateError(f"none of {len(wanted)} frames could be rendered, the first: {tally.failed[0]}")
     counts = tally.counts

@@ -8,7 +8,8 @@ any split, with the same pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from vfxswap.face import track as tracks
 from vfxswap.face.protocols import Parser
 from vfxswap.face.track import FaceFrame, Track
 from vfxswap.frames import Report, Sheet, Shot, render_frames
+from vfxswap.guard import Watch
 from vfxswap.infer import Device
 from vfxswap.job import FaceSwap, SwapJob, SwapParameters
 from vfxswap.matte_input import MatteInput
@@ -62,14 +64,28 @@ def prepare(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) -
     outputs = [_checked_output(job, plate) for plate in plates]
     sink.emit(Started(job=f"swap {plates[0].sequence.name}", frames=str(plates[0].frames)))
     stores = cache.Cache(outputs[0].folder / cache.FOLDER, name=outputs[0].name or "shot")
+    with watching(plates, stores.folder / stores.name) as plates:
+        targets = _targets(job, [model for model, _ in opened], plates, stores, sink, cancel)
+    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job))
+
+
+def _targets(
+    job: SwapJob,
+    models: Sequence[SwapModel],
+    plates: Sequence[Plate],
+    stores: cache.Cache,
+    sink: EventSink,
+    cancel: CancelToken,
+) -> dict[Plate, list[Target]]:
+    """The faces of each view, back to front, tracked and measured."""
     shown = [_track(job, plate, stores, sink, cancel) for plate in plates]
     targets: dict[Plate, list[Target]] = {plate: [] for plate in plates}
-    for number, (one, (model, _)) in enumerate(zip(job.swaps, opened, strict=True), start=1):
+    for number, (one, model) in enumerate(zip(job.swaps, models, strict=True), start=1):
         sights = _sights(plates, shown, one.face)
         measured = _measurements(one, sights, model, stores, sink, cancel)
         for sight in sights:
             targets[sight.plate].append(_target(one, sight, model, measured, "" if number == 1 else str(number)))
-    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job))
+    return targets
 
 
 def recorded(job: SwapJob, ready: Shot) -> SwapJob:
@@ -89,9 +105,9 @@ def measured(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) 
     """The measurements of a job's first face by its track, over the whole range and all its views."""
     one = job.swaps[0]
     model, _ = open_model(job, one, gate)
-    plates = job_plates(job)
-    sights = _sights(plates, [_given_track(job, plate) for plate in plates], one.face)
-    return _measure(sights, model, sink, cancel)
+    with watching(job_plates(job), Path(job.output).parent / cache.FOLDER / Path(job.output).stem) as plates:
+        sights = _sights(plates, [_given_track(job, plate) for plate in plates], one.face)
+        return _measure(sights, model, sink, cancel)
 
 
 def _target(one: FaceSwap, sight: Sight, model: Painter, measured: Measurements, suffix: str) -> Target:
@@ -180,6 +196,16 @@ def job_plates(job: SwapJob) -> tuple[Plate, ...]:
         part=job.part or None,
         lens=job.lens,
     )
+
+
+@contextlib.contextmanager
+def watching(plates: Sequence[Plate], folder: Path) -> Iterator[tuple[Plate, ...]]:
+    """The plates, their reading noted in `folder` (guard.py), of which nothing is left that holds nothing."""
+    watch = Watch(folder)
+    try:
+        yield tuple(replace(plate, watch=watch) for plate in plates)
+    finally:
+        watch.tidy()
 
 
 def _checked_output(job: SwapJob, plate: Plate) -> SequencePath:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from vfxswap import exr
 from vfxswap.color import ColorConfig, ModelSpace, exposure_from_percentiles, luminance
 from vfxswap.errors import FrameError, PlateError, UsageError
 from vfxswap.geometry import Window
+from vfxswap.guard import Watch
 from vfxswap.lens import Lens
 from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token, views_on_disk
@@ -71,6 +73,8 @@ class Plate:
     """The views that its files hold, the hero view first."""
     eye: str = ""
     """The view that all its files are of, where each view has files of its own."""
+    watch: Watch | None = None
+    """Keeps a decoder that crashes from doing so again at the same frame."""
 
     @functools.cached_property
     def linear(self) -> bool:
@@ -97,8 +101,10 @@ class Plate:
         Raises:
             FrameError: it cannot be read, or is of another kind than the frame that the plate was opened with.
         """
+        path = self.sequence.path(frame)
         try:
-            return exr.read(self.sequence.path(frame), part=self.part, view=self.view, frame=frame)
+            with self.watch.reading(path, frame=frame) if self.watch else contextlib.nullcontext():
+                return exr.read(path, part=self.part, view=self.view, frame=frame)
         except FrameError:
             raise
         except PlateError as error:

@@ -27,7 +27,7 @@ from vfxswap.sequence import SequencePath, for_view, has_view_token
 
 _ALPHA, _RED = ("a", "alpha"), ("r", "red")
 _MAIN = ("", "rgba", "rgb", "beauty", "main", "combined")
-_ID_LOSSY = ("dwa", "pxr24", "lj2k")
+_ID_LOSSY = ("dwa", "pxr24")
 """Compressions that do not keep the bits of 32-bit float channels."""
 _CUT = 4.0
 """The Gaussian ends after so many standard deviations: what lies beyond is less than a 14-bit code."""

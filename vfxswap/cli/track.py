@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vfxswap import color, pipeline
+from vfxswap import cache, color, pipeline
 from vfxswap.cli.common import (
     ColorConfig,
     ColorContext,
@@ -90,10 +90,11 @@ def plate_command(
         for path in made:
             if path.exists() and not overwrite:
                 raise OutputError("the track is there already", path=path, hint="give --overwrite to make it again")
-        found = {
-            path: pipeline.track_plate(opened, sink=work.sink, cancel=work.cancel, device=device)
-            for path, opened in made.items()
-        }
+        with pipeline.watching(list(made.values()), output.parent / cache.FOLDER / output.stem) as watched:
+            found = {
+                path: pipeline.track_plate(opened, sink=work.sink, cancel=work.cancel, device=device)
+                for path, opened in zip(made, watched, strict=True)
+            }
         for path, track in found.items():
             if face:
                 tracks.choose(track, face)

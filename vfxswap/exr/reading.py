@@ -21,7 +21,8 @@ OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint": oiio.UINT32}
 """OpenImageIO's type of each channel format."""
 LARGEST = 32 << 30
 """Bytes of pixels that a file may claim, uncompressed. A frame of 16384 x 8192 in 16 RGBA float layers has 32 GiB."""
-_LOSSY = ("b44", "dwa", "lj2k")
+_LOSSY = ("b44", "dwa")
+_REFUSED = "lj2k"
 
 
 def probe(path: str | os.PathLike[str], *, frame: int | None = None) -> FrameInfo:
@@ -154,7 +155,7 @@ def _specs(reader: Any, path: Path, frame: int | None) -> tuple[Any, ...]:
 
     Raises:
         FrameError: a part cannot be opened, or more is claimed than `LARGEST`; nothing was allocated yet.
-        PlateError: a part is luma/chroma-subsampled.
+        PlateError: a part is luma/chroma-subsampled, or lj2k.
     """
     specs = [oiio.ImageSpec(reader.spec())]
     # Where a part is refused seek_subimage fails just as it does past the last part: it must not go unnoticed.
@@ -162,6 +163,10 @@ def _specs(reader: Any, path: Path, frame: int | None) -> tuple[Any, ...]:
         if not reader.seek_subimage(index, 0):
             raise _unreadable(f"part {index}: {error_text(reader)}", path, frame)
         specs.append(oiio.ImageSpec(reader.spec()))
+    if any(str(spec.get_string_attribute("compression")).startswith(_REFUSED) for spec in specs):
+        # Its decoder writes behind its memory on some damaged files (docs/decisions/0005).
+        text = "the compression lj2k (lossy JPEG 2000) is not supported"
+        raise PlateError(text, path=path, frame=frame, hint="convert it to zip, or to htj2k32")
     size = sum(spec.image_bytes() for spec in specs)
     if size > LARGEST:
         text = f"the header claims {size / 2**30:.0f} GiB of pixels, more than {LARGEST >> 30} GiB can be"
@@ -207,7 +212,11 @@ def _read_part(reader: Any, index: int, info: FrameInfo, frame: int | None) -> A
     if part.mixed_uint:
         return None
     kind = OIIO_TYPES[part.format]
-    pixels = reader.read_image(index, 0, 0, len(part.channels), kind)
+    try:
+        pixels = reader.read_image(index, 0, 0, len(part.channels), kind)
+    except MemoryError as error:
+        hint = "free memory and run again; a damaged file can claim any size"
+        raise FrameError("not enough memory for its pixels", path=info.path, frame=frame, hint=hint) from error
     if pixels is None:
         text = error_text(reader)
         raise FrameError(f"corrupt or truncated EXR: {text}", path=info.path, frame=frame, hint="render it again")
