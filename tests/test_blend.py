@@ -156,3 +156,21 @@ def test_the_plate_is_not_written_to():
 def test_the_matte_is_quantised_as_it_is_written():
     alpha = blend.quantised(Matte(np.array([[0.1, 1 / 3]], np.float32)))
     assert alpha.dtype == np.float16
+
+
+def test_conversion_to_and_from_half_is_numpys():
+    """Every half, what lies beside and halfway between two of them, and plenty of other floats."""
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    numbers = halves[np.isfinite(halves)].astype(np.float32)
+    middle = (numbers[:-1] + numbers[1:]) / 2
+    rng = np.random.default_rng(0)
+    other = rng.integers(0, 2**32, 200_000, dtype=np.uint32).view(np.float32)
+    sides = [np.nextafter(numbers, np.float32(end)) for end in (-1e6, 1e6)]
+    floats = np.concatenate([numbers, *sides, middle, other[np.isfinite(other)]])
+    floats = floats[: len(floats) // 6 * 6].reshape(-1, 2, 3)
+    with np.errstate(over="ignore"):
+        wanted = floats.astype(np.float16)
+    found = blend._converted(floats, np.dtype(np.float16))
+    np.testing.assert_array_equal(found.view(np.uint16), wanted.view(np.uint16))
+    back = blend._converted(wanted, np.dtype(np.float32))
+    np.testing.assert_array_equal(back.view(np.uint32), wanted.astype(np.float32).view(np.uint32))

@@ -222,7 +222,11 @@ class _File:
             sink.emit(Warned(code="no_face", message="no face: the plate passes through", frame=self.frame))
         for count, code, what in (
             (sum(swap.scrubbed for swap in seen), "scrubbed", "NaN or Inf"),
-            (sum(swap.clamped for swap in seen), "clamped", "overflow"),
+            (
+                sum([*(swap.clamped for swap in seen), *(picture.clamped for picture in pictures)]),
+                "clamped",
+                "overflow",
+            ),
         ):
             if count:
                 sink.emit(Warned(code=code, message=f"{count} values of {what} under the face", frame=self.frame))
@@ -293,7 +297,7 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
     yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
     yield target.parameters.model_dump_json()
     for source in target.mattes:
-        yield str(source)
+        yield str(source).removeprefix(source.pattern)  # how it is read, not where it lies
         yield from map(_content, roto.files(source, frame=frame, view=target.plate.view_name))
 
 

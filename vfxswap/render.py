@@ -111,6 +111,7 @@ class Picture:
         swaps: layer suffix -> the face, back to front; only faces that are seen.
         suffixes: of every face of the job, seen or not: a file has the same layers on every frame.
         linear: whether the layers are in the file's space (Plate.layer_space).
+        clamped: values of a log plate that its type could not hold; those of faces are counted with the faces.
     """
 
     image: exr.Frame
@@ -120,6 +121,7 @@ class Picture:
     swaps: Mapping[str, Swapped] = field(default_factory=dict)
     suffixes: tuple[str, ...] = ("",)
     linear: bool = True
+    clamped: int = 0
 
     @property
     def confidence(self) -> float:
@@ -234,9 +236,9 @@ def compose(
         where = swap.window.slices(window)
         after[where] = blend.over(after[where], swap.color, swap.alpha)
         covered[where] |= swap.alpha > 0
-    rgb = after if plate.linear else _coded(after, held, covered, plate)
+    rgb, clamped = (after, 0) if plate.linear else _coded(after, held, covered, plate)
     delta = _difference(after, before) if everything else np.zeros((*covered.shape, 0), np.float32)
-    return Picture(image, window, rgb, delta, seen, tuple(swaps), plate.linear)
+    return Picture(image, window, rgb, delta, seen, tuple(swaps), plate.linear, clamped)
 
 
 def _light(plate: Plate, image: exr.Frame, window: Window) -> tuple[WorkingRgb, Window]:
@@ -248,12 +250,16 @@ def _light(plate: Plate, image: exr.Frame, window: Window) -> tuple[WorkingRgb, 
     return pixels, held
 
 
-def _coded(light: AnyArray, held: AnyArray, covered: AnyArray, plate: Plate) -> AnyArray:
-    """`light` in the file's space where `covered`, else the file's own values."""
+def _coded(light: AnyArray, held: AnyArray, covered: AnyArray, plate: Plate) -> tuple[AnyArray, int]:
+    """`light` in the file's space where `covered`, else the file's own values; and how many had to be clamped."""
     coded: AnyArray = plate.to_file(WorkingRgb(light))
+    clamped = 0
     if held.dtype == np.float16:
-        coded, _ = exr.to_half(coded)
-    return np.where(covered[..., None], coded, held)
+        half, clamped = exr.to_half(coded)
+        if clamped:
+            clamped = exr.to_half(coded[covered])[1]
+        coded = half
+    return np.where(covered[..., None], coded, held), clamped
 
 
 def _difference(comp: AnyArray, plate: AnyArray) -> F32:

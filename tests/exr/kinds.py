@@ -14,7 +14,7 @@ from vfxswap import exr
 from .files import float_bits, half_bits, write
 
 LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K32", "HTJ2K256", "ZSTD")
-LOSSY = ("B44", "B44A", "DWAA", "DWAB", "LJ2K")
+LOSSY = ("B44", "B44A", "DWAA", "DWAB")
 STORAGE = ("scanline", "tiled")
 
 

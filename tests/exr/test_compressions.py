@@ -11,6 +11,7 @@ import OpenEXR
 import pytest
 
 from vfxswap import exr
+from vfxswap.errors import PlateError
 from vfxswap.geometry import Window
 
 from .files import H, W, float_bits, half_bits, make, make_parts, rgb_bits, uint_bits, witness, write
@@ -32,7 +33,7 @@ def assert_same(source: Path, target: Path, *, changed: frozenset[str] = frozens
 
 def test_every_compression_is_in_these_tests():
     known = {name.removesuffix("_COMPRESSION") for name in dir(OpenEXR) if name.endswith("_COMPRESSION")}
-    assert known == {*LOSSLESS, *LOSSY, "PXR24"}
+    assert known == {*LOSSLESS, *LOSSY, "PXR24", "LJ2K"}
 
 
 # ------------------------------------------------------------------------------------------- lossless
@@ -99,6 +100,16 @@ def test_lossy_is_written_as_zip_and_loses_nothing_more(tmp_path, compression, s
     (note,) = report.notes
     assert compression.lower() in note
     assert_same(source, tmp_path / "b.exr", changed=frozenset({"compression"}))
+
+
+@pytest.mark.parametrize("read", [exr.probe, exr.read, exr.read_channels, exr.check])
+def test_lossy_jpeg_2000_is_refused_by_name(tmp_path, read):
+    """Its decoder writes behind its memory on some damaged files: docs/decisions/0005-damaged-files.md."""
+    source = make_parts(
+        tmp_path / "a.exr", [({"name": "a", **layout("ZIP")}, photo()), ({"name": "b", **layout("LJ2K")}, photo())]
+    )
+    with pytest.raises(PlateError, match="lj2k"):
+        read(source)
 
 
 def test_every_lossy_part_is_written_as_zip(tmp_path):
