@@ -100,6 +100,7 @@ def take(image: F32, *, window: Window, matrix: Matrix23, size: int, lens: Lens 
     here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
     shape = (size, size, *image.shape[2:])
     factor = int(1.0 / max(scale_of(here) if lens is None else _scale(matrix, size, lens), 1e-6))
+    factor = min(factor, *image.shape[:2])  # a sliver of a large face at the picture's border
     if factor >= 2:
         height, width = image.shape[0] // factor, image.shape[1] // factor
         image = np.asarray(

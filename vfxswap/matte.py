@@ -27,6 +27,8 @@ SEEN = 1.0 / 512
 # edge still covers two standard deviations out, where the matte must have ended, is taken off.
 SIGMA = 0.25
 _TAIL = 0.02275
+_LEAST_SIGMA = 1e-3
+"""Pixels; a blur below that changes nothing."""
 
 _TOP, _CHIN = 10, 152
 _FOREHEAD = (67, 109, 10, 338, 297)
@@ -160,7 +162,7 @@ def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0) -> Matte:
         (H, W) float32 in [0, 1]; exactly 0 outside.
     """
     out = _moved(coverage, erode + feather / 2)
-    if feather > 0:
+    if feather * SIGMA > _LEAST_SIGMA:
         blurred = np.asarray(cv2.GaussianBlur(out, (0, 0), feather * SIGMA), np.float32)
         out = (blurred - _TAIL) / (1.0 - 2 * _TAIL)
     # In hollows of the outline the tail is longer than along a straight edge.
