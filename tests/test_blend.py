@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vfxswap import blend
+from vfxswap import blend, pixels
 from vfxswap.pixels import Matte, WorkingRgb
 
 from .support import disc
@@ -170,7 +170,7 @@ def test_conversion_to_and_from_half_is_numpys():
     floats = floats[: len(floats) // 6 * 6].reshape(-1, 2, 3)
     with np.errstate(over="ignore"):
         wanted = floats.astype(np.float16)
-    found = blend._converted(floats, np.dtype(np.float16))
+    found = pixels.converted(floats, np.dtype(np.float16))
     np.testing.assert_array_equal(found.view(np.uint16), wanted.view(np.uint16))
-    back = blend._converted(wanted, np.dtype(np.float32))
+    back = pixels.converted(wanted, np.dtype(np.float32))
     np.testing.assert_array_equal(back.view(np.uint32), wanted.astype(np.float32).view(np.uint32))

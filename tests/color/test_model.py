@@ -134,3 +134,14 @@ def test_acescct_restores_what_it_clips():
     decoded = space.restore(painted, plate, 0.0)
     np.testing.assert_allclose(decoded[0, :2], 222.86, rtol=1e-4)
     assert decoded[1, 0] == pytest.approx(-0.006917, abs=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["srgb", "acescct"])
+def test_a_glance_is_the_encoding_to_a_thousandth(encoding: str):
+    rng = np.random.default_rng(3)
+    light = 2.0 ** rng.uniform(-14, 6, (40, 50, 3)) * rng.choice([1, -1], (40, 50, 3), p=[0.95, 0.05])
+    space = ModelSpace(CONFIG, 0.7, encoding)
+    rgb = WorkingRgb(light.astype(np.float32))
+    np.testing.assert_allclose(space.glance(rgb), space.encode(rgb), atol=1e-3)
+    strange = WorkingRgb(np.array([[[np.inf, 1.0, 0.5], [7e4, 7e4, 7e4]]], np.float32))
+    assert np.isfinite(space.glance(strange)).all()
