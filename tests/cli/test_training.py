@@ -1,16 +1,13 @@
-"""`faceset build`, `train`, `export` as installed: from pictures to a model, and everything that is refused."""
+"""`train` and `export` as installed: from facesets to a model, and everything that is refused."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -18,44 +15,7 @@ from vfxswap import faceset, vfxmodel
 from vfxswap.pixels import ModelRgb
 
 from .. import support
-
-COMMAND = str(Path(sys.executable).parent / "vfxswap")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-Done = subprocess.CompletedProcess[str]
-
-
-def vfxswap(*arguments: object, **environment: str) -> Done:
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        env={**ENVIRONMENT, **environment},
-        check=False,
-    )
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def trusted(studio: support.Studio) -> list[str]:
-    """The options that every gated command takes."""
-    consents = [part for path in studio.consents for part in ("--consent", str(path))]
-    return [*consents, "--keyring", str(studio.keyring)]
-
-
-def write_plate(folder: Path, *, frames: int, tint: tuple[float, float, float]) -> str:
-    """The astronaut, leaning a little in each frame, the light `tint`ed."""
-    folder.mkdir()
-    rgb = support.astronaut(220) * np.asarray(tint, np.float32)
-    for i in range(frames):
-        matrix = cv2.getRotationMatrix2D((110, 110), 3.0 * (i - frames / 2), 1.0)
-        turned = cv2.warpAffine(rgb, matrix, (220, 220), borderMode=cv2.BORDER_REPLICATE)
-        support.write_frame(folder / f"look.{1001 + i}.exr", turned, frame=1001 + i)
-    return str(folder / "look.####.exr")
+from .facesets import COMMAND, ENVIRONMENT, Done, files, trusted, vfxswap, write_plate
 
 
 class Place:
@@ -65,7 +25,7 @@ class Place:
         self.root = root
         self.studio = support.Studio.make(root / "studio")
         self.trust = trusted(self.studio)
-        self.plate = write_plate(root / "ben_plate", frames=5, tint=(1, 1, 1))
+        self.plate = write_plate(root / "ben_plate", frames=5)
         other = write_plate(root / "anna_plate", frames=4, tint=(0.7, 0.9, 1.1))
         common = ("--size", 80, "--device", "cpu", *self.trust)
         self.built = [
@@ -98,96 +58,9 @@ def model_dir(place: Place) -> Path:
     return folder
 
 
-# ------------------------------------------------------------------------------------------------- facesets
-
-
-def test_a_faceset_holds_the_faces_of_its_plate(place: Place) -> None:
-    found = faceset.load(place.root / "ben")
-    assert found.performer == "ben"
-    assert found.size == 80
-    assert len(found.usable()) == 5
-    assert [crop.frame for crop in found.crops] == list(range(1001, 1006))
-    roll = [crop.pose_deg[2] for crop in found.crops]
-    np.testing.assert_allclose(np.diff(roll), 3.0, atol=1.5)  # the pictures are turned by three degrees each
-    rgb, mask = found.load(found.crops[0])
-    assert rgb.shape == (80, 80, 3)
-    assert 0.1 < float(mask.mean()) < 0.6
-    assert "done: 5 crops" in place.built[0].stderr
-
-
-def test_a_faceset_names_its_consent(place: Place) -> None:
-    consents = json.loads((place.root / "ben" / faceset.INDEX).read_text())["consents"]
-    assert [sorted(entry) for entry in consents] == [["id", "sha256"]]
-    assert len({entry["id"] for entry in consents} & set(_consent_ids(place))) == 1
-
-
 def _consent_ids(place: Place) -> list[str]:
     shown = [vfxswap("consent", "show", path).stdout for path in place.studio.consents]
     return [line.split()[-1] for text in shown for line in text.splitlines() if line.startswith("consent ")]
-
-
-def test_stills_have_exposures_of_their_own_and_shots_one(place: Place) -> None:
-    stills, shot = (faceset.load(place.root / name) for name in ("ben", "anna"))
-    assert len({crop.gain for crop in stills.crops}) > 1
-    assert len({crop.gain for crop in shot.crops}) == 1
-
-
-def test_frames_choose(place: Place, tmp_path: Path) -> None:
-    done = vfxswap(
-        "faceset", "build", place.plate, "--performer", "ben", "--output", tmp_path / "f", "--frames", "1001-1005x2",
-        "--stills", "--size", "64", *place.trust,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [crop.frame for crop in faceset.load(tmp_path / "f").crops] == [1001, 1003, 1005]
-
-
-def test_rendered_performers_are_found(shared: Path, place: Place, tmp_path: Path) -> None:
-    """A few frames of the test material, through the same door."""
-    folders = sorted(path for path in (shared / "data" / "train").glob("*") if any(path.rglob("*.exr")))
-    if not folders:
-        pytest.skip("needs the rendered performers")
-    plate = sorted(folders[-1].rglob("*.exr"))[0]
-    done = vfxswap(
-        "faceset", "build", plate, "--performer", "ben", "--output", tmp_path / "f", "--stills", "--size", "96",
-        *place.trust,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert len(faceset.load(tmp_path / "f").usable()) == 1
-
-
-def test_no_face_is_4_and_writes_nothing(place: Place, tmp_path: Path) -> None:
-    support.write_frame(tmp_path / "wall" / "wall.1001.exr", np.full((96, 96, 3), 0.18, np.float32))
-    done = vfxswap(
-        "faceset", "build", tmp_path / "wall", "--performer", "ben", "--output", tmp_path / "f", "--shot", "a/b/c",
-        *place.trust,
-    )  # fmt: skip
-    assert done.returncode == 4
-    assert "no face in any of 1 frames" in done.stderr
-    assert not (tmp_path / "f").exists()
-
-
-def test_a_broken_frame_is_left_out_and_said(place: Place, tmp_path: Path) -> None:
-    plate = write_plate(tmp_path / "plate", frames=3, tint=(1, 1, 1))
-    broken = tmp_path / "plate" / "look.1002.exr"
-    broken.write_bytes(broken.read_bytes()[:5000])
-    done = vfxswap(
-        "faceset", "build", plate, "--performer", "ben", "--output", tmp_path / "f", "--stills", "--size", "64",
-        "--shot", "a/b/c", "--events", "-", *place.trust,
-    )  # fmt: skip
-    assert done.returncode == 3, done.stderr
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(event["frame"], event["code"]) for event in events if event["event"] == "warning"] == [(1002, "frame")]
-    assert events[-1]["event"] == "error"
-    assert "1 frames could not be read" in events[-1]["message"]
-    assert [crop.frame for crop in faceset.load(tmp_path / "f").crops] == [1001, 1003]
-
-
-def test_a_faceset_is_not_overwritten(place: Place) -> None:
-    before = (place.root / "ben" / faceset.INDEX).read_bytes()
-    done = vfxswap("faceset", "build", place.plate, "--performer", "ben", "--output", place.root / "ben", *place.trust)
-    assert done.returncode == 2
-    assert "already holds a faceset" in done.stderr
-    assert (place.root / "ben" / faceset.INDEX).read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -334,14 +207,13 @@ def test_a_folder_without_training_is_4(place: Place, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- consent
 
 
-@pytest.mark.parametrize("command", ["faceset", "train", "export"])
+@pytest.mark.parametrize("command", ["train", "export"])
 @pytest.mark.parametrize("given", ["none", "one", "unsigned"])
 def test_without_consent_nothing_is_written(
     place: Place, model_dir: Path, tmp_path: Path, command: str, given: str
 ) -> None:
     out = tmp_path / "out"
     arguments: dict[str, tuple[object, ...]] = {
-        "faceset": ("faceset", "build", place.plate, "--performer", "ben", "--output", out),
         "train": ("train", out, *place.facesets, "--preset", "test", "--steps", "1"),
         "export": ("export", model_dir, "--output", tmp_path / "out.vfxmodel"),
     }

@@ -27,7 +27,7 @@ COMMANDS = {
     "measure": ("vfxswap.cli.shot:measure_command", "Measure a shot once for the swap of any of its frames."),
     "swap": ("vfxswap.cli.shot:swap_command", "Swap the face in a plate."),
     "run": ("vfxswap.cli.shot:run_command", "Do a job from its description."),
-    "faceset": ("vfxswap.cli.training:faceset_app", "Collect aligned crops of one performer."),
+    "faceset": ("vfxswap.cli.faceset:app", "Collect aligned crops of one performer."),
     "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
     "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
     "bench": ("vfxswap.cli.bench:bench_command", "Measure speed, as ratios of steps that run in turns."),

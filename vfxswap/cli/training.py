@@ -1,4 +1,4 @@
-"""`vfxswap faceset build`, `train` and `export`: from plates of two performers to a model."""
+"""`vfxswap train` and `export`: from the facesets of two performers to a model."""
 
 from __future__ import annotations
 
@@ -11,30 +11,20 @@ from pydantic import ValidationError
 
 from vfxswap import color, faceset
 from vfxswap.cli.common import (
-    ColorConfig,
-    ColorContext,
-    ColorSpace,
     Consents,
     Debug,
     Events,
-    Face,
-    Frames,
     Keyring,
     Overwrite,
-    Part,
     Shot,
-    View,
     Work,
-    context,
     gate,
     shot_id,
     working,
 )
 from vfxswap.cli.knobs import Device
-from vfxswap.errors import FrameError, ModelError, OutputError, UsageError
+from vfxswap.errors import ModelError, OutputError, UsageError
 from vfxswap.events import Done, Progress, Scored, Started, Warned
-from vfxswap.plate import open_plate
-from vfxswap.sequence import FrameRange, SequencePath
 
 if TYPE_CHECKING:
     from vfxswap.train.config import TrainConfig
@@ -43,80 +33,6 @@ if TYPE_CHECKING:
 _EXTRA = frozenset({"torch", "safetensors", "onnx"})
 _TICK = 0.25
 """Seconds between two progress events: a small model takes dozens of steps in that time."""
-
-faceset_app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-
-@faceset_app.callback()
-def faceset_group() -> None:
-    """Collect aligned crops of one performer."""
-
-
-@faceset_app.command("build")
-def build(
-    ctx: typer.Context,
-    plates: Annotated[list[str], typer.Argument(metavar="PLATE...", help="Patterns, folders or files.")],
-    performer: Annotated[str, typer.Option(metavar="ID", help="Whose face it is.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the faceset.")],
-    frames: Frames = "",
-    stills: Annotated[
-        bool, typer.Option("--stills", help="The frames are unrelated pictures: no smoothing, own exposures.")
-    ] = False,
-    face: Face = "",
-    colorspace: ColorSpace = "",
-    color_config: ColorConfig = "",
-    color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
-    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of a crop in pixels.")] = faceset.DEFAULT_SIZE,
-    view: View = "",
-    part: Part = "",
-    shot: Shot = "",
-    consent: Consents = [],  # noqa: B006 - typer reads the default, nobody changes it
-    keyring: Keyring = None,
-    device: Device = "auto",
-    events: Events = "",
-    debug: Debug = False,
-) -> None:
-    """Build a faceset from plates of one performer."""
-    guard = gate(consents=consent, keyring=keyring)
-    wanted = FrameRange.parse(frames) if frames else None
-    home = SequencePath.parse(plates[0]).folder.resolve().name
-    grant = guard.authorize_faceset(performer=performer, shot=shot_id(shot, folder=home))
-    missed: list[FrameError] = []
-    with working(ctx, events=events) as work:
-        config = color.ColorConfig.load(color_config or None, context=context(color_context))
-
-        def miss(error: FrameError) -> None:
-            missed.append(error)
-            work.sink.emit(Warned(code=error.code, message=str(error), frame=error.frame))
-
-        work.sink.emit(Started(job="faceset build", frames=frames))
-        built = faceset.build(
-            output,
-            performer=performer,
-            plates=[
-                open_plate(
-                    plate,
-                    frames=wanted,
-                    config=config,
-                    color_space=colorspace or None,
-                    view=view or None,
-                    part=part or None,
-                )
-                for plate in plates
-            ],
-            grant=grant,
-            stills=stills,
-            face=face or None,
-            size=size,
-            device=device,
-            progress=lambda stage, done, total: work.sink.emit(Progress(stage=stage, done=done, total=total)),
-            warn=miss,
-            cancel=work.cancel,
-        )
-        counts = {"crops": len(built.usable()), "quarantined": len(built.crops) - len(built.usable())}
-        work.sink.emit(Done(manifest=str(output / faceset.INDEX), counts=counts))
-    if missed:
-        raise FrameError(f"{len(missed)} frames could not be read, the first: {missed[0]}")
 
 
 def train(

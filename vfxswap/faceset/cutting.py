@@ -1,0 +1,147 @@
+"""One crop: out of the plate, onto disk, measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vfxswap import align, archive, exr, matte
+from vfxswap.color import ModelSpace
+from vfxswap.face import PARSERS, mesh
+from vfxswap.face.protocols import Parser
+from vfxswap.face.track import FaceFrame
+from vfxswap.faceset import figures
+from vfxswap.faceset.crops import Crop, Row
+from vfxswap.faceset.index import CROPS, Faceset
+from vfxswap.geometry import Matrix23, Window, scale_of, transform
+from vfxswap.infer import Device
+from vfxswap.pixels import F32, F64, Matte, ModelRgb, WorkingRgb
+from vfxswap.plate import Plate, scrub, skin_gain
+
+_GROW_MASK = 1.0
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts crops into a faceset's folder.
+
+    Attributes:
+        folder: of the faceset.
+        size: side of a crop.
+        parser: says where the person is.
+        measuring: the networks that look at crops.
+    """
+
+    folder: Path
+    size: int
+    parser: Parser
+    measuring: figures.Measuring
+
+    @staticmethod
+    def load(folder: Path, *, size: int, device: Device = "auto") -> Cutter:
+        """With the default networks; raises ModelError."""
+        return Cutter(folder, size, PARSERS["selfie"](device=device), figures.Measuring.load(device=device))
+
+    def cut(
+        self, plate: Plate, frame: int, found: FaceFrame, *, name: str, gain: float | None, key: str, source_sha256: str
+    ) -> Row:
+        """Write a crop's picture and measure it.
+
+        Args:
+            plate: where it comes from.
+            frame: which frame of it.
+            found: the face there.
+            name: of the crop.
+            gain: the shot's exposure; None: the crop's own.
+            key: recorded.
+            source_sha256: recorded.
+
+        Raises:
+            FrameError: the frame cannot be read. OutputError, ResourceError.
+        """
+        image = plate.read(frame)
+        matrix = align.crop_matrix(found.similarity, size=self.size, margin=align.FACESET_MARGIN)
+        pixels, window = plate.working(image, align.crop_window(matrix, size=self.size))
+        rgb = self._taken(pixels, window, matrix)
+        points = landmarks_in(found.landmarks, matrix)
+        lit = gain if gain is not None else self._own_gain(rgb, points, plate)
+        exposure = lit if np.isfinite(lit) else 1.0
+        stored = _stored(rgb)
+        encoded = ModelSpace(plate.config, exposure).encode(stored)
+        mask = self._mask(encoded, points)
+        path = self.folder / CROPS / f"{name}.exr"
+        channels = {letter: stored[..., i].astype(np.float16) for i, letter in enumerate("RGB")}
+        exr.write_channels(
+            path,
+            channels=channels | {"mask": mask.astype(np.float16)},
+            attributes={"vfxswap:plate": plate.sequence.pattern, "vfxswap:frame": frame},
+        )
+        display = Window(0, 0, image.display_window.width, image.display_window.height)
+        seen = figures.of_track(
+            found,
+            inside=figures.inside(found.landmarks, display.intersect(image.origin_window)),
+            scale=scale_of(matrix),
+        )
+        dark = {} if np.isfinite(lit) else {"unlit": 1.0}
+        crop = Crop(
+            name=name,
+            plate=plate.sequence.pattern,
+            frame=frame,
+            timecode=image.timecode,
+            gain=exposure,
+            pose_deg=found.pose_deg,
+            confidence=found.confidence,
+            quarantined=None,
+            landmarks=points,
+            figures=seen | dark | figures.of_picture(encoded, stored, mask, points),
+            key=key,
+            source_sha256=source_sha256,
+            sha256=archive.sha256(path.read_bytes()),
+        )
+        return self._row(crop, encoded)
+
+    def measured(self, source: Faceset, crop: Crop) -> Row:
+        """A crop of version 1 with what its stored picture tells."""
+        stored, mask = source.linear(crop)
+        encoded = ModelSpace(source.config, crop.gain).encode(stored)
+        figures_of_it = figures.of_picture(encoded, stored, mask, crop.landmarks)
+        return self._row(Crop(**{**vars(crop), "figures": figures_of_it}), encoded)
+
+    def _row(self, crop: Crop, encoded: ModelRgb) -> Row:
+        embedding = self.measuring.embedder(encoded, crop.landmarks)
+        expression = self.measuring.expression(crop.landmarks)
+        return Row(
+            crop,
+            np.round(embedding, 6),
+            np.asarray(np.round(expression, 5), np.float32),
+            figures.thumbnail(encoded),
+        )
+
+    def _taken(self, pixels: WorkingRgb, window: Window, matrix: Matrix23) -> F32:
+        return align.take(scrub(pixels), window=window, matrix=matrix, size=self.size)
+
+    def _own_gain(self, rgb: F32, points: F64, plate: Plate) -> float:
+        skin = mesh.skin_points(points)
+        return skin_gain(WorkingRgb(rgb), Window(0, 0, self.size, self.size), skin, plate.config)
+
+    def _mask(self, encoded: ModelRgb, points: F64) -> Matte:
+        """What the mask head learns: the mesh's hull, where the person is."""
+        hull = matte.oval(points, size=self.size, soft=_GROW_MASK)
+        person = self.parser(encoded, points)
+        return Matte(hull * np.clip(person * 2.0, 0.0, 1.0))
+
+
+def _stored(rgb: F32) -> WorkingRgb:
+    """The pixels as the file will hold them: every figure is of what is stored."""
+    half, _ = exr.to_half(rgb)
+    return WorkingRgb(half.astype(np.float32))
+
+
+def landmarks_in(points: F64, matrix: Matrix23) -> F64:
+    """(478, 3) plate landmarks -> crop pixels; depth is scaled alike."""
+    out = points.copy()
+    out[:, :2] = transform(matrix, points[:, :2])
+    out[:, 2] *= scale_of(matrix)
+    return out
