@@ -6,7 +6,7 @@ Conventions:
     - A crop's coordinates follow the same rule inside the crop.
     - A `Matrix23` maps (x, y, 1) from the space named first to the space named second, in these
       coordinates. OpenCV counts from pixel centres at integers: `to_opencv` converts once.
-    - Nuke's y-up is applied only in face/export.py, in STMaps and in hosts.
+    - Nuke's y-up is applied only in face/export/, in STMaps and in hosts.
 """
 
 from __future__ import annotations

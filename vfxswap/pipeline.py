@@ -23,6 +23,7 @@ from vfxswap.events import CancelToken, EventSink, Progress, Started, Warned
 from vfxswap.face import PARSERS, shot
 from vfxswap.face import track as tracks
 from vfxswap.face.protocols import Parser
+from vfxswap.face.solve import Quality
 from vfxswap.face.track import FaceFrame, Track
 from vfxswap.frames import Report, Sheet, Shot, render_frames
 from vfxswap.guard import Watch
@@ -256,7 +257,9 @@ def _given_track(job: SwapJob, plate: Plate) -> Track:
     return track
 
 
-def track_plate(plate: Plate, *, sink: EventSink, cancel: CancelToken, device: Device = "auto") -> Track:
+def track_plate(
+    plate: Plate, *, sink: EventSink, cancel: CancelToken, device: Device = "auto", quality: Quality = "default"
+) -> Track:
     """Track every face of a plate, with events; unreadable frames are warned of and left out.
 
     Raises:
@@ -274,7 +277,7 @@ def track_plate(plate: Plate, *, sink: EventSink, cancel: CancelToken, device: D
         sink.emit(Progress(stage="track", done=done, total=total))
         cancel.check()
 
-    return shot.track_plate(plate, device=device, progress=progress, miss=miss)
+    return shot.track_plate(plate, device=device, quality=quality, progress=progress, miss=miss)
 
 
 def _measurements(

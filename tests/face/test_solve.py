@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from vfxswap.face import mesh, solve
+from vfxswap.face.doubt import doubtful
 from vfxswap.face.identity import distance
 from vfxswap.geometry import transform
 from vfxswap.pixels import ModelRgb
 
+from . import plates
 from .conftest import moved, placement
 from .rendered import CORRESPONDING, encoded, exposure, linear, truth
 
@@ -132,8 +135,6 @@ def test_a_face_on_its_side(astronaut, networks):
 @pytest.mark.parametrize("aspect", [2.0, 0.5])
 def test_squeezed_plates(astronaut, networks, aspect):
     """Numbers are in the plate's own pixels; pose and face frame are those of the face as it looks."""
-    import cv2
-
     plain = moved(astronaut, placement(1.6, 0.0, 250.0, 200.0), (512, 400))
     size = (256, 400) if aspect == 2.0 else (512, 200)
     squeezed = ModelRgb(np.asarray(cv2.resize(plain, size, interpolation=cv2.INTER_AREA), np.float32))
@@ -210,3 +211,151 @@ def test_pose_against_rendered_truth(studio):
     error = np.array([f.pose_deg for f in found.face().values()]) - [real[k]["head_deg"] for k in found.face()]
     assert np.abs(error).mean(axis=0).max() < 5
     assert error.std(axis=0).max() < 2.5
+
+
+# ------------------------------------------------------------------------- several people, cuts, hard frames
+
+
+@pytest.fixture(scope="module")
+def performers(shared):
+    """Anna in two performances and Ben in one, cut out, 24 frames each."""
+    folder = shared / "data" / "shots"
+    walk = plates.performer(folder / "walk_day", count=12)
+    return {
+        "anna": plates.performer(folder / "talk_studio", count=24),
+        "anna again": walk + walk[::-1],
+        "ben": plates.performer(folder / "talk_studio", kind="truth", count=24),
+    }
+
+
+@pytest.mark.parametrize(("front", "back"), [("anna again", "ben"), ("ben", "anna again")])
+def test_two_people_who_cross_stay_themselves(front, back, performers, networks):
+    """One hides the other in the middle. Anna and Ben are as alike as two people may be (0.58 apart)."""
+    clip = plates.crossing(performers[front], performers[back])
+    found = solve.track_frames(clip, networks=networks)
+    assert len(found.faces) == 2
+    assert found.cuts == ()
+
+    def middle(frame: int, key: int) -> float:
+        box = dict(found.frames[frame])[key].box
+        return float(box[0] + box[2]) / 2
+
+    ahead = min((0, 1), key=lambda key: middle(1001, key))
+    behind = 1 - ahead
+    assert list(found.face(ahead)) == list(range(1001, 1025)), "the one in front is never lost"
+    assert all(face.confidence > 0.7 for face in found.face(ahead).values())
+    assert middle(1001, behind) > 400 > 240 > middle(1024, behind)
+    assert middle(1024, ahead) > 400
+    hidden = [frame for frame in range(1012, 1016) if behind in dict(found.frames[frame])]
+    assert all(dict(found.frames[frame])[behind].confidence < 0.5 for frame in hidden)
+
+
+def test_cuts_are_named_and_nobody_is_carried_across(shared, networks, astronaut):
+    """Anna, then the astronaut at the same place, then Anna again in another shot: two people, two cuts."""
+    folder = shared / "data" / "shots"
+    first, last = (plates.shot(folder / name, count=6) for name in ("talk_studio", "walk_day"))
+    other = [moved(astronaut, placement(1.5, 0.0, 245.0 + i, 130.0), (480, 270), seed=i) for i in range(6)]
+    clip, starts = plates.joined(first, other, last)
+    found = solve.track_frames(clip, networks=networks, crops=2)
+    assert found.cuts == starts == (1007, 1013)
+    assert len(found.faces) == 2, "ids cross a cut by identity"
+    anna, stranger = (found.frames[frame][0][0] for frame in (1001, 1007))
+    assert list(found.face(anna)) == [*range(1001, 1007), *range(1013, 1019)]
+    assert list(found.face(stranger)) == list(range(1007, 1013))
+    parts = [solve.track_frames(clip[i : i + 6], networks=networks, crops=2).face(0) for i in (0, 6, 12)]
+    for part, key in zip(parts, (anna, stranger, anna), strict=True):
+        for frame, face in part.items():
+            assert np.allclose(face.landmarks, found.face(key)[frame].landmarks, atol=0.5), "no smoothing across a cut"
+
+
+def test_a_flash_ends_nothing(clip, networks):
+    white = ModelRgb(np.ones((SIZE[1], SIZE[0], 3), np.float32))
+    found = solve.track_frames(
+        [(f, white if f == 1006 else image, a) for f, image, a in clip], networks=networks, crops=1
+    )
+    assert found.cuts == ()
+    assert len(found.faces) == 1
+    assert found.face()[1006].source == "gap"
+    assert found.face()[1006].reasons == ("bridged over a gap of 1 frame",)
+    assert len(found.face()) == 12
+
+
+@pytest.mark.parametrize("quality", ["default", "fast"])
+def test_somebody_who_comes_in_is_met_at_once(quality, shared, astronaut, networks):
+    """A second face appears at some frame, wherever the schedule of looks stands."""
+    pictures = plates.shot(shared / "data" / "shots" / "talk_studio", count=16)
+    face = moved(astronaut, placement(1.0, 0.0, 60.0, 130.0), (480, 270))
+    for start in (7, 8):
+        clip = []
+        for i, picture in enumerate(pictures):
+            shown = np.concatenate([face[:, :120] if i >= start else np.full_like(face[:, :120], 0.3), picture], axis=1)
+            clip.append((1001 + i, ModelRgb(shown), 1.0))
+        found = solve.track_frames(clip, networks=networks, quality=quality)
+        assert len(found.faces) == 2
+        late = next(iter(found.face("60,130"))) - (1001 + start)
+        assert late == 0 if quality == "default" else 0 <= late <= 7
+
+
+def test_beyond_the_networks_reach_flow_carries_the_face(shared, networks):
+    """Anna turned away by 44 degrees, and on by squeezing the picture: the middle can only be followed."""
+    pictures = plates.shot(shared / "data" / "shots" / "turn_hot_hand", count=6)
+    order = [5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5]
+    squeeze = [1, 1, 1, 1, 1, 1, 0.85, 0.7, 0.6, 0.7, 0.85, 1, 1, 1, 1, 1]
+    clip = []
+    for i, (index, k) in enumerate(zip(order, squeeze, strict=True)):
+        matrix = np.array([[k, 0.0, 180 * (1 - k)], [0.0, 1.0, 0.0]])
+        picture = cv2.warpAffine(pictures[index], matrix, (480, 270), borderMode=cv2.BORDER_REPLICATE)
+        clip.append((1001 + i, ModelRgb(np.asarray(picture, np.float32)), 1.0))
+    found = solve.track_frames(clip, networks=networks)
+    face = found.face(0)
+    assert list(face) == list(range(1001, 1017))
+    carried = [f for f, seen in face.items() if seen.source == "flow"]
+    assert 1009 in carried
+    assert set(carried) <= set(range(1007, 1012))
+    for frame in carried:
+        assert face[frame].confidence < 0.5
+        assert face[frame].reasons[0].startswith("turned 4")
+        assert face[frame].reasons[-1] == "carried by flow"
+    middle = face[1009].landmarks[:, :2].mean(axis=0)
+    assert np.linalg.norm(middle - face[1008].landmarks[:, :2].mean(axis=0)) < 12
+    assert all(face[f].confidence > 0.5 for f in (1001, 1002, 1015, 1016))
+    worst = doubtful(found)[0]
+    assert worst.first <= 1010 <= worst.last or worst.first <= 1009 <= worst.last
+    assert worst.reason.startswith("turned 4")
+
+
+@pytest.mark.parametrize("stops", [-5.0, 5.0])
+def test_a_face_in_another_light_is_followed_as_well_as_in_good_light(stops, astronaut, networks):
+    """What the shot is exposed for lies five stops above or below the face."""
+    clip, plain = [], []
+    for i in range(6):
+        code = moved(astronaut, pan(i), SIZE, grain=0.01, seed=i)
+        light = plates.lit(code) * 2.0**stops
+        light[:, :60] = 0.3
+        _, shown, _, expose = plates.hdr(np.asarray(light, np.float32))
+        clip.append((1001 + i, shown, 1.0, expose))
+        plain.append((1001 + i, code, 1.0))
+    found = solve.track_frames(clip, networks=networks)
+    truth_face = solve.track_frames(plain, networks=networks).face(0)
+    assert len(found.faces) == 1
+    for frame, face in found.face(0).items():
+        assert face.presence > 0.9
+        assert np.abs(face.landmarks - truth_face[frame].landmarks)[:, :2].mean() < 0.6
+
+
+def test_fast_is_faster_and_nearly_as_near(studio, shared, networks):
+    import time
+
+    _, real = studio
+    folder = shared / "data" / "shots" / "talk_studio" / "plate"
+    gain = exposure(linear(folder / "plate.1001.exr"))
+    frames = [(f, encoded(folder / f"plate.{f}.exr", gain=gain), 1.0) for f in range(1001, 1013)]
+    spent = {}
+    for quality in ("fast", "default"):
+        start = time.process_time()
+        found = solve.track_frames(frames, networks=networks, quality=quality)
+        spent[quality] = time.process_time() - start
+        scored = plates.score(found, {f: real[f] for f in range(1001, 1013)})
+        assert scored.error.mean() < 3.5
+        assert (scored.confidence > 0.7).all()
+    assert spent["fast"] < 0.7 * spent["default"]

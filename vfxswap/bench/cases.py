@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
 from vfxswap import exr, infer, output, render
+from vfxswap.bench import known_motion
 from vfxswap.bench.material import COPY, FRAMES, Material, Mirror
-from vfxswap.bench.timing import Ratio, Result, Step, interleaved
+from vfxswap.bench.timing import Ratio, Result, Stage, Step, interleaved, opencv_threads
 from vfxswap.color import ModelSpace
 from vfxswap.errors import TrackError
 from vfxswap.face import shot
-from vfxswap.face.solve import Networks
+from vfxswap.face.solve import Networks, Quality
 from vfxswap.job import Layers, SwapParameters
 from vfxswap.measure import face_window
-from vfxswap.pixels import AnyArray, ModelRgb, WorkingRgb
+from vfxswap.pixels import F64, AnyArray, ModelRgb, WorkingRgb
 
 PATCH_TARGET = 3.0
 """How many times cheaper the face alone is to write than the whole comp."""
@@ -114,13 +119,23 @@ def input_shape(text: str) -> tuple[int, ...] | None:
         return None
 
 
-def track(material: Material, rounds: int) -> Result:
-    """Track the plate: reading, encoding, detecting, 478 landmarks from four crops, identity, smoothing.
+TRACK_STD, TRACK_STEP, TRACK_LAG, TRACK_DRAG = 0.15, 0.09, 0.05, 0.5
+"""Pixels that a track of a face 300 pixels high may wobble on one axis, may change its mind from frame to frame; frames
+that it may come late; pixels that it may be dragged by what covers a part of the face."""
 
-    The ratio is to reading the same frames alone.
+TRACK_CPU: Final[Mapping[Quality, float]] = MappingProxyType({"default": 110.0, "fast": 40.0})
+"""CPU milliseconds that a 1080p frame may cost apart from reading it."""
+
+
+def track(material: Material, rounds: int) -> Result:
+    """Track the plate, beside reading it; and where the plate shows a face, track that face in known motion.
+
+    The moved face says how steady the tracks are and what each stage costs: `vfxswap track`, its `--fast`, and
+    landmarks taken frame by frame with one crop as MediaPipe does (and its One-Euro filter on top); then with a bar
+    that crosses the face, and rolled and zoomed three times as much.
     """
     plate = material.plate
-    networks = Networks.load()
+    networks = Networks.load(device="cpu", threads=1)
 
     def follow() -> int:
         try:
@@ -131,8 +146,64 @@ def track(material: Material, rounds: int) -> Result:
     def read() -> list[AnyArray]:
         return [plate.read(frame).rgb for frame in plate.frames]
 
-    steps: dict[str, Step] = {f"read, {FRAMES} frames": read, f"track, {FRAMES} frames": follow}
-    found = interleaved(steps, rounds=rounds)
-    base, whole = steps
-    setup = f"{material.words}; {follow()} faces found"
-    return Result("track", setup, found.stages(), (Ratio("track over read", found.ratio(whole, base)),))
+    image = plate.read(1)
+    encode = "encode a frame"
+    steps: dict[str, Step] = {
+        f"read, {FRAMES} frames": read,
+        f"track, {FRAMES} frames": follow,
+        encode: lambda: plate.encoded(image, gain=1.0),
+    }
+    with opencv_threads(1):
+        found = interleaved(steps, rounds=rounds)
+        base, whole, _ = steps
+        stages, ratios = found.stages(), (Ratio("track over read", found.ratio(whole, base)),)
+        setup = f"{material.words}; {follow()} faces found"
+        if material.source is None:
+            return Result("track", setup, stages, ratios)
+        clip = known_motion.Clip.of(plate.encoded(image, gain=plate.first_gain()), networks, size=material.size)
+        spent, moved = _known_motion(clip, networks, encoding=next(s.cpu_ms for s in stages if s.name == encode))
+    setup += f"; the same face {known_motion.HEIGHT * material.size[1] // 1080} pixels high in {clip.length} frames"
+    return Result("track", f"{setup} of known motion, grain {known_motion.GRAIN}", (*stages, *spent), (*ratios, *moved))
+
+
+def _known_motion(
+    clip: known_motion.Clip, networks: Networks, *, encoding: float
+) -> tuple[tuple[Stage, ...], tuple[Ratio, ...]]:
+    """CPU time by stage, and how steady the ways to track are; `encoding` is what a frame's colours cost in ms.
+
+    All of it runs on one thread, so the stages' wall time is given as their CPU time.
+    """
+    stages: list[Stage] = []
+    ratios: list[Ratio] = []
+    tracks: dict[str, F64] = {}
+    for quality, allowed in TRACK_CPU.items():
+        tracks[quality], spent = known_motion.tracked(clip, networks, quality=quality)
+        stages += [Stage(f"{quality}, a frame: {name}", spent[name], spent[name]) for name in known_motion.STAGES]
+        share = (sum(spent.values()) + encoding) / allowed
+        ratios.append(Ratio(f"{quality}: CPU of the {allowed:g} ms allowed", share, at_most=1.0))
+    tracks["frame by frame"] = known_motion.frame_by_frame(clip, networks)
+    tracks["frame by frame, One-Euro"] = known_motion.one_euro(tracks["frame by frame"])
+    steady = {name: known_motion.steadiness(clip, points) for name, points in tracks.items()}
+    for name, found in steady.items():
+        gated = name == "default"
+        ratios += [
+            Ratio(f"{name}: std, pixels", found.std, at_most=TRACK_STD if gated else None),
+            Ratio(f"{name}: frame to frame, pixels", found.step, at_most=TRACK_STEP if gated else None),
+            Ratio(f"{name}: lag, frames", abs(found.lag), at_most=TRACK_LAG if gated else None),
+        ]
+    ours, theirs = steady["default"], steady["frame by frame"]
+    ratios.append(Ratio("frame by frame over default, std", theirs.std / ours.std))
+    ratios.append(Ratio("frame by frame over default, frame to frame", theirs.step / ours.step))
+    rolled = replace(clip, kind="rolled")
+    found = known_motion.steadiness(rolled, known_motion.tracked(rolled, networks)[0])
+    ratios.append(Ratio("rolled and zoomed: std, pixels", found.std, at_most=TRACK_STD))
+    ratios.append(Ratio("rolled and zoomed: frame to frame, pixels", found.step, at_most=TRACK_STEP))
+    crossed = replace(clip, kind="bar")
+    dragged = known_motion.drag(crossed, tracks["default"], known_motion.tracked(crossed, networks)[0])
+    theirs_dragged = known_motion.drag(
+        crossed, tracks["frame by frame"], known_motion.frame_by_frame(crossed, networks)
+    )
+    ratios.append(Ratio("a bar crosses: usual drag, pixels", dragged["median"], at_most=TRACK_DRAG))
+    ratios.append(Ratio("a bar crosses: root mean square drag, pixels", dragged["rms"]))
+    ratios.append(Ratio("frame by frame over default, drag", theirs_dragged["median"] / dragged["median"]))
+    return tuple(stages), tuple(ratios)

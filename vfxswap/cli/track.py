@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
-from vfxswap import cache, color, pipeline
+from vfxswap import cache, color, exr, faceset, pipeline
+from vfxswap.cli import track_fix, track_report
 from vfxswap.cli.common import (
     ColorConfig,
     ColorContext,
@@ -21,19 +25,25 @@ from vfxswap.cli.common import (
     Overwrite,
     Part,
     View,
+    Work,
     context,
     working,
 )
 from vfxswap.cli.knobs import Device
-from vfxswap.errors import OutputError, UsageError
-from vfxswap.events import Done
-from vfxswap.face import export
+from vfxswap.errors import OutputError, PlateError, TrackError, UsageError
+from vfxswap.events import Done, NdjsonSink, Warned
+from vfxswap.face import carry, export
 from vfxswap.face import track as tracks
-from vfxswap.plate import open_views
-from vfxswap.sequence import FrameRange, for_view, has_view_token
+from vfxswap.face.people import name_faces
+from vfxswap.face.track import Track
+from vfxswap.infer import Device as InferDevice
+from vfxswap.pixels import F64
+from vfxswap.plate import Lenses, Plate, open_views
+from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
 
 _PLATE = "plate"
-_READABLE = 0.5
+
+Format = Literal["nuke-tracker", "nuke-cornerpin", "nuke-roto", "stmap", "json", "chan", "usd"]
 
 
 class _PlateFirst(TyperGroup):
@@ -50,6 +60,7 @@ app = typer.Typer(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     help="Track the faces of a plate.",
 )
+app.command("fix")(track_fix.fix_command)
 
 
 @app.command(_PLATE)
@@ -63,6 +74,13 @@ def plate_command(
     color_context: ColorContext = [],  # noqa: B006 - typer reads the default, nobody changes it
     lens: Lens = "",
     face: Face = "",
+    named: Annotated[
+        list[Path], typer.Option("--faceset", metavar="DIR", help="Name a face after this performer; repeatable.")
+    ] = [],  # noqa: B006
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer crops and no flow: for a first look.")] = False,
+    discard_fixes: Annotated[
+        bool, typer.Option("--discard-fixes", help="With --overwrite: drop the artist's keys of the old track.")
+    ] = False,
     view: View = "",
     part: Part = "",
     device: Device = "auto",
@@ -70,9 +88,9 @@ def plate_command(
     events: Events = "",
     debug: Debug = False,
 ) -> None:
-    """Track every face of PLATE and write a .vfxtrack; lists the frames an artist should look at.
+    """Track every face of PLATE and write a .vfxtrack; ends with the frames an artist should check, and why.
 
-    With `--view all`, `%V` in the output stands for the view.
+    With `--view all`, `%V` in the output stands for the view. `--overwrite` keeps the artist's keys of the old track.
     """
     with working(ctx, events=events) as work:
         plates = open_views(
@@ -87,12 +105,11 @@ def plate_command(
         if len(plates) > 1 and not has_view_token(str(output)):
             raise UsageError("each view needs a track of its own", hint="write %V into --output")
         made = {Path(for_view(str(output), opened.view_name)): opened for opened in plates}
-        for path in made:
-            if path.exists() and not overwrite:
-                raise OutputError("the track is there already", path=path, hint="give --overwrite to make it again")
+        before = {path: _kept(path, overwrite=overwrite, discard=discard_fixes) for path in made}
+        references = _references(named, device)
         with pipeline.watching(list(made.values()), output.parent / cache.FOLDER / output.stem) as watched:
             found = {
-                path: pipeline.track_plate(opened, sink=work.sink, cancel=work.cancel, device=device)
+                path: _tracked(opened, references, before[path], work, device=device, fast=fast)
                 for path, opened in zip(made, watched, strict=True)
             }
         for path, track in found.items():
@@ -100,37 +117,152 @@ def plate_command(
                 tracks.choose(track, face)
             track.save(path)
         counts = {"frames": len(plates[0].frames), "faces": sum(len(track.faces) for track in found.values())}
+        if isinstance(work.sink, NdjsonSink):
+            for track in found.values():
+                track_report.warn(track, work.sink)
         work.sink.emit(Done(manifest=str(output), counts=counts))
+    console = Console(stderr=True, highlight=False)
     for track in found.values():
-        typer.echo(tracks.describe(track), err=True)
-        for line in doubtful(track):
-            typer.echo(line, err=True)
+        console.print(tracks.describe(track), markup=False, soft_wrap=True)
+        track_report.show(track, console)
 
 
-def doubtful(track: tracks.Track) -> list[str]:
-    """A line for each frame that an artist should look at, with the reason."""
-    lines = []
-    for frame, faces in sorted(track.frames.items()):
-        if not faces:
-            lines.append(f"check frame {frame}: no face")
-        lines += [
-            f"check frame {frame}: face {key} has confidence {face.confidence:.2f} ({face.source})"
-            for key, face in faces
-            if face.confidence < _READABLE
-        ]
-    return lines
+def _kept(path: Path, *, overwrite: bool, discard: bool) -> Track | None:
+    """The track that is there already, if its keys are to go on; refuses to write over it unasked."""
+    if not path.exists():
+        return None
+    if not overwrite:
+        raise OutputError("the track is there already", path=path, hint="give --overwrite to make it again")
+    if discard:
+        return None
+    try:
+        return tracks.load(path)
+    except TrackError as error:
+        hint = "the artist's keys in it would be lost: give --discard-fixes"
+        raise TrackError(error.message, path=path, hint=hint) from error
+
+
+def _references(folders: Sequence[Path], device: InferDevice) -> dict[str, F64]:
+    """Performer -> embeddings of their facesets."""
+    sets = [faceset.load(folder) for folder in folders]
+    if len({one.performer for one in sets}) < len(sets):
+        raise UsageError("two facesets are of one performer", hint="give one faceset for each performer")
+    return {one.performer: faceset.references(one, device=device) for one in sets}
+
+
+def _tracked(
+    plate: Plate, references: Mapping[str, F64], before: Track | None, work: Work, *, device: InferDevice, fast: bool
+) -> Track:
+    """The track of a plate, its faces named and the artist's keys on it."""
+    quality: Literal["default", "fast"] = "fast" if fast else "default"
+    track = pipeline.track_plate(plate, sink=work.sink, cancel=work.cancel, device=device, quality=quality)
+    track = replace(track, size=_display(plate.sequence, part=plate.part))
+    if references:
+        track = name_faces(track, references)
+    if before is None or not before.keys:
+        return track
+    track, notes = carry.carried(before, track)
+    for note in notes:
+        work.sink.emit(Warned(code="fix_kept", message=note))
+    return track
+
+
+def _display(sequence: SequencePath, *, part: str | None = None) -> tuple[int, int] | None:
+    """Width and height of a plate's display window, None where no frame can be read."""
+    for frame in sequence.frames_on_disk():
+        try:
+            parts = exr.probe(sequence.path(frame)).parts
+        except PlateError:
+            continue
+        window = next((one for one in parts if part and one.name == part), parts[0]).display_window
+        return window.width, window.height
+    return None
+
+
+# ------------------------------------------------------------------------------------------------ export
 
 
 @app.command("export")
 def export_command(
     track: Annotated[Path, typer.Argument(metavar="TRACK", help="A .vfxtrack.")],
-    to: Annotated[Literal["json"], typer.Option(help="Format.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
+    to: Annotated[Format, typer.Option(help="Format.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write; with #### for STMaps.")],
+    face: Face = "",
+    frames: Frames = "",
+    reference: Annotated[
+        int | None, typer.Option(metavar="N", help="Reference frame of tracker and corner pin; the first without.")
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="WxH", help="The plate's size, where the track does not say it.")] = "",
+    crop: Annotated[int, typer.Option(min=8, max=8192, help="Side of the face crop of STMaps in pixels.")] = 512,
+    inverse: Annotated[bool, typer.Option("--inverse", help="STMaps from the crop to the plate.")] = False,
+    lens: Lens = "",
+    focal: Annotated[float, typer.Option(min=1, help="Focal length in mm that chan and usd are seen through.")] = 50.0,
+    aperture: Annotated[float, typer.Option(min=1, help="Width of the film back in mm.")] = 24.576,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Write a track in another program's format."""
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already", hint="give --overwrite")
-    export.write_json(tracks.load(track), output)
-    typer.echo(str(output))
+    """Write a track, with the artist's keys, in another program's format."""
+    loaded = _within(tracks.load(track), frames)
+    if to == "json":
+        _check_free([output], overwrite)
+        export.write_json(loaded, output, face=tracks.choose(loaded, face) if face else None)
+        typer.echo(str(output))
+        return
+    chosen = tracks.choose(loaded, face or None)
+    display = _size(size, loaded)
+    view = export.View(
+        track=loaded,
+        face=chosen,
+        faces=loaded.face(chosen),
+        size=display,
+        reference=reference,
+        focal=focal,
+        aperture=aperture,
+        crop=crop,
+        inverse=inverse,
+        lenses=Lenses.parse(lens, display=display) if lens else None,
+    )
+    if not view.faces:
+        raise TrackError(f"face {chosen} is in none of the frames", path=track, hint=tracks.describe(loaded))
+    pattern = SequencePath.parse(str(output)) if to == "stmap" else None
+    _check_free([output] if pattern is None else [pattern.path(frame) for frame in view.frames], overwrite)
+    written = export.FORMATS[to](view, output)
+    typer.echo(str(written[0]) if len(written) == 1 else f"{output}: {len(written)} files")
+
+
+def _within(track: Track, frames: str) -> Track:
+    """The track with its keys, of these frames only."""
+    if not frames:
+        return track
+    wanted = set(FrameRange.parse(frames))
+    kept = {frame: pairs for frame, pairs in track.fixed.frames.items() if frame in wanted}
+    if not kept:
+        raise TrackError(f"the track has none of the frames {frames}", hint="check --frames")
+    return replace(track.fixed, frames=kept)
+
+
+def _check_free(paths: Sequence[Path], overwrite: bool) -> None:
+    there = next((path for path in paths if path.exists()), None)
+    if there is not None and not overwrite:
+        raise OutputError("the file is there already", path=there, hint="give --overwrite")
+
+
+def _size(text: str, track: Track) -> tuple[int, int]:
+    """Width and height of the plate: as said, as the track knows, or as the plate's files say."""
+    if text:
+        width, times, height = text.lower().partition("x")
+        if not (times and width.isdigit() and height.isdigit() and int(width) and int(height)):
+            raise UsageError(f"--size is {text!r}", hint="write it as 1920x1080")
+        return int(width), int(height)
+    if track.size is not None:
+        return track.size
+    try:
+        found = _display(SequencePath.parse(track.plate))
+    except PlateError:
+        found = None
+    if found is None:
+        raise TrackError(
+            f"the track does not know its plate's size, and {track.plate} cannot be read",
+            hint="give --size, for example 1920x1080",
+        )
+    return found

@@ -9,14 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vfxswap.face.detect import YuNet
+from vfxswap.face.flow import DisFlow
 from vfxswap.face.identity import Embedder as DlibEmbedder
 from vfxswap.face.landmarks import Mesh478
 from vfxswap.face.person import PersonMatte
-from vfxswap.face.protocols import Detector, Embedder, Landmarker, Parser
+from vfxswap.face.protocols import Detector, Embedder, Flow, Landmarker, Parser
 
-__all__ = ["DETECTORS", "EMBEDDERS", "LANDMARKERS", "PARSERS", "DlibEmbedder", "Mesh478", "PersonMatte", "YuNet"]
+__all__ = [
+    "DETECTORS",
+    "EMBEDDERS",
+    "FLOWS",
+    "LANDMARKERS",
+    "PARSERS",
+    "DisFlow",
+    "DlibEmbedder",
+    "Mesh478",
+    "PersonMatte",
+    "YuNet",
+]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet}
 LANDMARKERS: dict[str, Callable[..., Landmarker]] = {"mesh478": Mesh478}
 EMBEDDERS: dict[str, Callable[..., Embedder]] = {"dlib": DlibEmbedder}
+FLOWS: dict[str, Callable[..., Flow]] = {"dis": DisFlow}
 PARSERS: dict[str, Callable[..., Parser]] = {"selfie": PersonMatte}

@@ -1,4 +1,4 @@
-"""Finding faces: YuNet, with a chain of harder looks when it finds nothing.
+"""Finding faces: YuNet, with a chain of harder looks when it finds nothing, and sweeps for whoever is hard to see.
 
 Source: W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023;
 anchor-free decoding as in OpenCV's FaceDetectorYN.
@@ -6,11 +6,15 @@ anchor-free decoding as in OpenCV's FaceDetectorYN.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 from vfxswap import infer
-from vfxswap.face.protocols import Detection
+from vfxswap.face.exposed import DARKER, Exposed
+from vfxswap.face.protocols import Detection, Detector
+from vfxswap.geometry import Window
 from vfxswap.pixels import F32, F64, ModelRgb
 
 _STRIDES = (8, 16, 32)
@@ -53,11 +57,12 @@ class YuNet:
             return found
         if scale < 1.0:
             found = self._look(rgb, scale=1.0)
-        for turns in (1, 2, 3):
-            if found:
-                break
-            turned = self._look(ModelRgb(np.ascontiguousarray(np.rot90(rgb, turns))), scale=scale)
-            found = tuple(_turn_back(face, turns=turns, shape=rgb.shape[:2]) for face in turned)
+        for size in dict.fromkeys((scale, 1.0)):
+            for turns in (1, 2, 3):
+                if found:
+                    break
+                turned = self._look(_turned(rgb, turns), scale=size)
+                found = tuple(_turn_back(face, turns=turns, shape=rgb.shape[:2]) for face in turned)
         return found
 
     def _look(self, rgb: ModelRgb, *, scale: float) -> tuple[Detection, ...]:
@@ -132,3 +137,102 @@ def _turn_back(face: Detection, *, turns: int, shape: tuple[int, int]) -> Detect
     corners = back(face.box.reshape(2, 2))
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     return Detection(box=box, points=back(face.points), score=face.score)
+
+
+# ------------------------------------------------------------------------------------------------- sweep
+
+# Side of a tile that is looked at unshrunk, and how far tiles overlap: faces larger than that are seen in the whole.
+_TILE = 960
+_SHARED = 160
+
+# What turned and darkened looks find must be surer than what the others do.
+_SURE = 0.7
+
+
+class Found(NamedTuple):
+    """A detected face, and the exposure in stops at which it was seen."""
+
+    face: Detection
+    stops: float = 0.0
+
+
+def plain(detector: Detector, image: Exposed) -> list[Found]:
+    """The faces of one look at the picture as it is."""
+    return [Found(face) for face in detector(image.rgb, thorough=False)]
+
+
+def search(detector: Detector, image: Exposed) -> list[Found]:
+    """The chain of ever harder looks, up to the first that finds anybody; the last one is into the highlights."""
+    found = [Found(face) for face in detector(image.rgb)]
+    dark = None if found else image.darker()
+    return found if dark is None else [Found(face, DARKER) for face in detector(dark)]
+
+
+def sweep(detector: Detector, image: Exposed) -> list[Found]:
+    """All looks, whatever each of them finds: a second face may be small, turned, or in another light.
+
+    The whole picture, its parts at full resolution, the picture turned by 90, 180 and 270 degrees, and the
+    highlights if much is clipped. A face seen in several looks is listed once.
+    """
+    found = plain(detector, image)
+    whole = Window(0, 0, image.rgb.shape[1], image.rgb.shape[0])
+    for tile in _tiles(whole.height, whole.width):
+        part = ModelRgb(image.rgb[tile.slices(whole)])
+        _add(found, [Found(_shifted(face, tile)) for face in detector(part, thorough=False)], least=0.0)
+    small, factor = _shrunk(image.rgb)
+    for turns in (1, 2, 3):
+        turned = detector(_turned(small, turns), thorough=False)
+        back = (_turn_back(face, turns=turns, shape=small.shape[:2]) for face in turned)
+        _add(found, [Found(_scaled(face, factor)) for face in back])
+    dark = image.darker()
+    if dark is not None:
+        _add(found, [Found(face, DARKER) for face in detector(dark, thorough=False)])
+    return found
+
+
+def _add(found: list[Found], more: list[Found], *, least: float = _SURE) -> None:
+    """Append the faces of a harder look that no other look has seen."""
+    for new in more:
+        centre = (new.face.box[:2] + new.face.box[2:]) / 2
+        if new.face.score >= least and not any(
+            overlap(new.face.box[None], old.face.box[None])[0, 0] > 0.2
+            or ((old.face.box[:2] < centre) & (centre < old.face.box[2:])).all()
+            for old in found
+        ):
+            found.append(new)
+
+
+def _tiles(height: int, width: int) -> list[Window]:
+    """Overlapping parts of a picture, none larger than a tile; none at all for a picture that is no larger."""
+    if max(height, width) <= _TILE:
+        return []
+    return [Window(x, y, w, h) for y, h in _spans(height) for x, w in _spans(width)]
+
+
+def _spans(length: int) -> list[tuple[int, int]]:
+    """Start and size of the tiles along one side."""
+    count = max(1, -(-(length - _SHARED) // (_TILE - _SHARED)))
+    size = -(-(length + (count - 1) * _SHARED) // count)
+    return [(round(i * (length - size) / max(1, count - 1)), size) for i in range(count)]
+
+
+def _shifted(face: Detection, tile: Window) -> Detection:
+    corner = np.array([tile.x, tile.y], np.float64)
+    return Detection(box=face.box + np.tile(corner, 2), points=face.points + corner, score=face.score)
+
+
+def _shrunk(rgb: ModelRgb) -> tuple[ModelRgb, float]:
+    """The picture no larger than a tile, and the factor back."""
+    factor = max(1.0, max(rgb.shape[:2]) / _TILE)
+    if factor == 1.0:
+        return rgb, factor
+    size = (round(rgb.shape[1] / factor), round(rgb.shape[0] / factor))
+    return ModelRgb(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)), factor
+
+
+def _scaled(face: Detection, factor: float) -> Detection:
+    return Detection(box=face.box * factor, points=face.points * factor, score=face.score)
+
+
+def _turned(rgb: ModelRgb, turns: int) -> ModelRgb:
+    return ModelRgb(np.ascontiguousarray(np.rot90(rgb, turns)))

@@ -36,8 +36,9 @@ _MARGIN = 1.5
 READABLE = 0.5
 """Presence below which the network's answer is not to be trusted."""
 
-# A face upright in its region is read with about 1.0; one seen sideways may still reach 0.65.
-_SURE = 0.9
+# A face upright in its region is read with about 1.0, and with crops that agree to this part of its size; one that is
+# seen sideways may reach 1.0 too, but its crops are at least twice as far apart.
+_SURE, _AGREE = 0.9, 0.005
 
 # Reach of the perturbed crops: shift and scale as fractions of the side, rotation in radians.
 _REACH = np.array([0.02, 0.02, 0.04, 0.07])
@@ -58,21 +59,29 @@ def roi_from_landmarks(points: F64) -> Roi:
     return Roi(float(x), float(y), _MARGIN * float((high - low).max()), float(np.arctan2(eyes[1], eyes[0])))
 
 
-def locate(landmarker: Landmarker, rgb: ModelRgb, face: Detection, *, crops: int = 1) -> Landmarks:
-    """First look at a detected face.
+def locate(landmarker: Landmarker, rgb: ModelRgb, face: Detection) -> Landmarks:
+    """First look at a detected face, whichever way up it is.
 
-    A detector may find a face that lies on its side and still report its eyes as level. So when the network is not
-    sure of the face, the region is tried at quarter turns too, and the most readable answer wins.
+    A detector may find a face that lies on its side and still report its eyes as level, and the network reads a face
+    in a region that is turned with full presence and wrong points. But then its answers scatter. So each region is
+    looked at again around what was seen in it, in a few crops; where those disagree, the region is tried at every
+    eighth of a turn until crops agree. Where none do, the face is as the detector said: covered or blurred, say.
     """
     roi = roi_from_detection(face)
-    best = landmarker(rgb, roi, crops=crops)
-    if best.presence >= _SURE:
-        return best
-    for turns in (1, 2, 3):
-        other = landmarker(rgb, replace(roi, angle=roi.angle + turns * np.pi / 2), crops=crops)
-        if other.presence >= READABLE and other.presence > best.presence:
-            best = other
+    best = _confirmed(landmarker, rgb, roi)
+    for turns in (0, 1, -1, 2, -2, 3, -3, 4):
+        turned = replace(roi, angle=roi.angle + turns * np.pi / 4)
+        look = _confirmed(landmarker, rgb, turned) if turns else best
+        if look.presence >= _SURE and look.spread <= _AGREE * face.size:
+            return look
     return best
+
+
+def _confirmed(landmarker: Landmarker, rgb: ModelRgb, roi: Roi) -> Landmarks:
+    """A look, and another one around what it saw."""
+    first = landmarker(rgb, roi)
+    second = landmarker(rgb, roi_from_landmarks(first.points), crops=3)
+    return second if second.presence >= READABLE or first.presence < READABLE else replace(first, presence=0.0)
 
 
 def perturbed(roi: Roi, *, crops: int) -> tuple[Roi, ...]:
@@ -129,12 +138,13 @@ class Mesh478:
             crops: how many perturbed crops to average; 8 halve the jitter of 1.
 
         Returns:
-            (478, 3) points and the mean presence.
+            (478, 3) points, the mean presence, and how far the crops disagree.
         """
         matrices = [square.matrix(CROP) for square in perturbed(roi, crops=crops)]
         points, presence = self._run(np.stack([crop(rgb, matrix, size=CROP) for matrix in matrices]))
-        placed = [_to_plate(p, matrix) for p, matrix in zip(points, matrices, strict=True)]
-        return Landmarks(points=np.mean(placed, axis=0), presence=float(presence.mean()))
+        placed = np.stack([_to_plate(p, matrix) for p, matrix in zip(points, matrices, strict=True)])
+        spread = float(placed[:, :, :2].std(axis=0).mean())
+        return Landmarks(points=placed.mean(axis=0), presence=float(presence.mean()), spread=spread)
 
     def _run(self, images: F32) -> tuple[F64, F64]:
         """(n, 478, 3) points in crop pixels and (n,) presence."""

@@ -60,10 +60,13 @@ class Landmarks:
         points: (N, 3) float64, x and y in pixels; z in pixels too, relative to the head's centre, negative is
             nearer to the camera.
         presence: 0..1, how sure the network is that the crop holds a face it can read.
+        spread: how far perturbed crops disagree: the standard deviation of a point on one axis over them, in pixels,
+            averaged over the points; 0 for a single crop.
     """
 
     points: F64
     presence: float
+    spread: float = 0.0
 
 
 class Detector(Protocol):
@@ -87,6 +90,25 @@ class Embedder(Protocol):
 
     def __call__(self, rgb: ModelRgb, points: F64) -> F64:
         """A float64 vector; the Euclidean distance of two says how alike the faces are."""
+        ...
+
+
+class Flow(Protocol):
+    """Says where points of one image are in the next one."""
+
+    def __call__(self, before: ModelRgb, after: ModelRgb, points: F64) -> tuple[F64, F64]:
+        """Follow the points of one face from `before` to `after`.
+
+        Args:
+            before: (H, W, 3) float32, display-encoded, [0, 1], square pixels.
+            after: the next image, of the same size, with the same exposure.
+            points: (P, 2 or more) pixels of `before`; only x and y are read.
+
+        Returns:
+            moved: (P, 2) float64, where they are in `after`, in pixels.
+            error: (P,) float64, how far the way there and back misses, in pixels; inf where the answer cannot be
+                used (outside the image, say).
+        """
         ...
 
 

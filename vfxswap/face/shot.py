@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfxswap import exr
+from vfxswap.color import ModelSpace
 from vfxswap.errors import FrameError, TrackError
-from vfxswap.face.solve import Frame, Networks, track_frames
+from vfxswap.face.solve import Frame, Networks, Quality, track_frames
 from vfxswap.face.track import FaceFrame, Track
+from vfxswap.geometry import Window
 from vfxswap.infer import Device
 from vfxswap.lens import Lens
-from vfxswap.plate import Plate
+from vfxswap.pixels import ModelRgb
+from vfxswap.plate import Plate, scrub
 
 Report = Callable[[int, int], None]
 Miss = Callable[[FrameError], None]
@@ -22,6 +26,7 @@ def track_plate(
     plate: Plate,
     *,
     still: bool = False,
+    quality: Quality = "default",
     device: Device = "auto",
     networks: Networks | None = None,
     progress: Report | None = None,
@@ -32,6 +37,7 @@ def track_plate(
     Args:
         plate: the plate; its first exposure is one for the whole shot, unless `still`.
         still: frames are unrelated pictures: each has its own exposure, nothing is smoothed.
+        quality: how much is done for each frame, see `solve.Quality`.
         device: where the networks run.
         networks: networks to use again; None loads them.
         progress: called with (frames done, frames in all).
@@ -50,11 +56,14 @@ def track_plate(
                 miss(image)
                 continue
             here = plate.gain_of(image) if still else plate.steady_gain(image, gain)
-            yield frame, plate.encoded(image, gain=here, lens=plate.lens(frame)), image.pixel_aspect
+            lens = plate.lens(frame)
+            shown = plate.encoded(image, gain=here, lens=lens)
+            yield frame, shown, image.pixel_aspect, _Expose(plate, image, here, lens)
 
     track = track_frames(
         images(),
         plate=plate.sequence.pattern,
+        quality=quality,
         still=still,
         networks=networks or Networks.load(device=device),
         progress=lambda _frame, done: progress(done, len(plate.frames)) if progress else None,
@@ -65,9 +74,33 @@ def track_plate(
     if not any(track.frames.values()):
         raise TrackError(
             f"no face in any of {len(plate.frames)} frames of {plate.sequence.pattern}",
-            hint="check --colorspace, --frames and that a face is at least 30 pixels high",
+            hint="check --colorspace, --frames and that a face is at least 20 pixels high",
         )
     return track if plate.lenses is None else _distorted(track, plate)
+
+
+_ORIGIN = Window(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Expose:
+    """Encodes a frame of a plate again."""
+
+    plate: Plate
+    image: exr.Frame
+    gain: float
+    lens: Lens | None
+
+    def __call__(self, stops: float, window: Window) -> ModelRgb:
+        """The pixels of `window`, as `exposed.Expose`."""
+        gain = self.gain * 2.0**stops
+        if self.lens is not None:
+            return ModelRgb(self.plate.encoded(self.image, gain=gain, lens=self.lens)[window.slices(_ORIGIN)])
+        rgb, held = self.plate.working(self.image, window)
+        shown = np.zeros((window.height, window.width, 3), np.float32)
+        if not held.empty:
+            shown[held.slices(window)] = ModelSpace(self.plate.config, gain).encode(scrub(rgb))
+        return ModelRgb(shown)
 
 
 LENS = "lens"
@@ -96,4 +129,5 @@ def _distorted(track: Track, plate: Plate) -> Track:
     for frame, pairs in track.frames.items():
         lens = plate.lens(frame) if pairs else None
         frames[frame] = pairs if lens is None else tuple((key, moved(face, lens)) for key, face in pairs)
-    return replace(track, frames=frames, metadata={**track.metadata, LENS: lens_name(plate)})
+    size = track.size if plate.lenses is None else plate.lenses.display
+    return replace(track, frames=frames, size=size, metadata={**track.metadata, LENS: lens_name(plate)})

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from vfxswap import archive
 from vfxswap.errors import TrackError
+from vfxswap.face import keys as artist
 from vfxswap.face import mesh
-from vfxswap.face.pose import PoseDeg
-from vfxswap.geometry import Matrix23
+from vfxswap.face.frame import SOURCES, FaceFrame, Source
+from vfxswap.face.keys import Key
 from vfxswap.pixels import F64, AnyArray
 
+__all__ = ["KIND", "VERSION", "Face", "FaceFrame", "Key", "Source", "Track", "choose", "describe", "load"]
+
 KIND = "track"
-VERSION = 1
-
-Source = Literal["solve", "flow", "key", "gap"]
-"""Where a frame's numbers come from: the networks, optical flow, an artist's key, or interpolated over a gap."""
-
-_SOURCES: tuple[Source, ...] = get_args(Source)
-
-
-@dataclass(frozen=True, eq=False)
-class FaceFrame:
-    """One face in one frame. Coordinates are plate pixels (see `vfxswap.geometry`), never unsqueezed.
-
-    Attributes:
-        box: (4,) float64 x0, y0, x1, y1 around the landmarks.
-        landmarks: (478, 3) float64; z in rows, negative towards the camera.
-        confidence: 0..1; below 0.5 an artist should look.
-        presence: 0..1, what the landmark network itself says; 0 where interpolated.
-        pose_deg: pitch, yaw, roll in degrees, signs as in `pose.head_pose`.
-        similarity: (2, 3) float64, plate -> unit face frame (`mesh.template`); with a pixel aspect other than 1 it
-            is a similarity of square pixels and holds the squeeze too.
-        source: where these numbers come from.
-    """
-
-    box: F64
-    landmarks: F64
-    confidence: float
-    presence: float
-    pose_deg: PoseDeg
-    similarity: Matrix23
-    source: Source = "solve"
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +39,8 @@ class Track:
 
     Attributes:
         plate: pattern of the plate's files.
-        frames: frame -> its (face id, face) pairs; every tracked frame is a key, with () where no face is.
+        frames: frame -> its (face id, face) pairs as solved, without `keys`; every tracked frame is there, with ()
+            where no face is. What counts is `face`, `at` and `fixed`.
         faces: the identities, most prominent first; id 0 is the default face.
         gain: the linear exposure gain that the trackers' images were made with.
         colorspace: the plate's colour space name.
@@ -72,6 +48,9 @@ class Track:
         pixel_aspect: width over height of the plate's pixels.
         still: True when the frames are unrelated images: ids then only rank the faces within a frame.
         metadata: free strings, e.g. library versions.
+        cuts: frames that begin a new shot within the plate, the first frame not among them.
+        size: width and height of the plate's display window; None in tracks that do not say.
+        keys: face id -> frame -> the artist's key, beside the solve (`vfxswap.face.keys`).
     """
 
     plate: str
@@ -83,19 +62,56 @@ class Track:
     pixel_aspect: float = 1.0
     still: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    cuts: tuple[int, ...] = ()
+    size: tuple[int, int] | None = None
+    keys: Mapping[int, Mapping[int, Key]] = field(default_factory=dict)
 
     def face(self, which: int | str | None = None) -> dict[int, FaceFrame]:
-        """Frame -> the chosen face, for the frames that have it. `which` as in `choose`.
+        """Frame -> the chosen face with the artist's keys, for the frames that have it. `which` as in `choose`.
 
         Raises:
             TrackError: there is no such face.
         """
         wanted = which if isinstance(which, int) and any(f.id == which for f in self.faces) else choose(self, which)
-        return {frame: face for frame, pairs in self.frames.items() for key, face in pairs if key == wanted}
+        return {f: face for f, pairs in self.fixed.frames.items() for key, face in pairs if key == wanted}
 
     def at(self, frame: int, face: int) -> FaceFrame | None:
-        """One face in one frame, None where it is not seen."""
-        return next((found for key, found in self.frames.get(frame, ()) if key == face), None)
+        """One face in one frame with the artist's keys, None where it is not seen."""
+        return next((found for key, found in self.fixed.frames.get(frame, ()) if key == face), None)
+
+    def solved(self, face: int) -> dict[int, FaceFrame]:
+        """Frame -> the face with this id as tracked, without the artist's keys."""
+        return {frame: found for frame, pairs in self.frames.items() for key, found in pairs if key == face}
+
+    @functools.cached_property
+    def fixed(self) -> Track:
+        """The track with the artist's keys applied to its frames; itself where there are none."""
+        if not any(self.keys.values()):
+            return self
+        listed: dict[int, dict[int, FaceFrame]] = {frame: dict(pairs) for frame, pairs in self.frames.items()}
+        for face, keys in self.keys.items():
+            applied = artist.apply(
+                self.solved(face),
+                keys,
+                frames=list(self.frames),
+                cuts=self.cuts,
+                pixel_aspect=self.pixel_aspect,
+            )
+            for frame, found in applied.items():
+                listed[frame][face] = found
+        return replace(self, frames={f: tuple(faces.items()) for f, faces in listed.items()}, keys={})
+
+    def with_keys(self, face: int, keys: Mapping[int, Key]) -> Track:
+        """The same solve with these keys, and no others, on one face.
+
+        Raises:
+            TrackError: unrelated stills have no keys, or a key cannot mean anything.
+        """
+        if self.still and keys:
+            raise TrackError("a track of unrelated stills takes no keys", hint="track a plate")
+        checked = {frame: keys[frame].check(pixel_aspect=self.pixel_aspect) for frame in sorted(keys)}
+        others = {number: found for number, found in self.keys.items() if number != face}
+        return replace(self, keys={**others, **({face: checked} if checked else {})})
 
     def save(self, path: Path) -> None:
         """Write a `.vfxtrack` atomically; raises OutputError or ResourceError."""
@@ -108,11 +124,18 @@ def load(path: Path) -> Track:
     Raises:
         TrackError: missing, damaged, altered, newer than this vfxswap, or not a track.
     """
-    manifest, members = archive.read(path, kind=KIND, version=VERSION, error=TrackError)
+    manifest, members = archive.read(
+        path, kind=KIND, version=VERSION, error=TrackError, migrations={1: _from_version_1}
+    )
     try:
         return _assemble(manifest, {name: archive.npy_array(data) for name, data in members.items()})
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as problem:
         raise TrackError(f"the track is incomplete: {problem}", path=path, hint="track the plate again") from problem
+
+
+def _from_version_1(manifest: archive.Manifest) -> archive.Manifest:
+    """Version 1 knew neither cuts nor keys, nor the plate's size, nor why a frame is doubtful."""
+    return {**manifest, "cuts": [], "reasons": None, "size": None, "keys": {}}
 
 
 # -------------------------------------------------------------------------------------------- --face
@@ -185,8 +208,14 @@ def _manifest(track: Track) -> dict[str, Any]:
         "config_id": track.config_id,
         "pixel_aspect": float(track.pixel_aspect),
         "still": track.still,
-        "sources": list(_SOURCES),
+        "sources": list(SOURCES),
         "metadata": dict(track.metadata),
+        "cuts": list(track.cuts),
+        "size": None if track.size is None else list(track.size),
+        "keys": {
+            str(face): {str(frame): _key_json(key) for frame, key in keys.items()} for face, keys in track.keys.items()
+        },
+        "reasons": [list(face.reasons) for pairs in track.frames.values() for _, face in pairs],
     }
 
 
@@ -208,20 +237,23 @@ def _members(track: Track) -> dict[str, bytes]:
         "presence": floats([f.presence for f in faces]),
         "pose_deg": floats([f.pose_deg for f in faces], 3),
         "similarity": floats([f.similarity for f in faces], 2, 3),
-        "source": np.array([_SOURCES.index(f.source) for f in faces], np.uint8),
+        "source": np.array([SOURCES.index(f.source) for f in faces], np.uint8),
         "embedding": np.array([f.embedding for f in track.faces], np.float64).reshape(len(track.faces), width),
     }
     return {f"{name}.npy": archive.npy_bytes(array) for name, array in arrays.items()}
 
 
 def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Track:
-    sources: list[Source] = [_SOURCES[_SOURCES.index(name)] for name in manifest["sources"]]
+    sources: list[Source] = [SOURCES[SOURCES.index(name)] for name in manifest["sources"]]
     frames: dict[int, list[tuple[int, FaceFrame]]] = {int(frame): [] for frame in manifest["frames"]}
     landmarks = arrays["landmarks.npy"]
     if landmarks.shape[1:] != (mesh.COUNT, 3) or any(
         len(arrays[f"{name}.npy"]) != len(landmarks)
         for name in ("frame", "face", "box", "confidence", "presence", "pose_deg", "similarity", "source")
     ):
+        raise ValueError("its arrays differ in length")
+    reasons = manifest["reasons"] or [()] * len(landmarks)
+    if len(reasons) != len(landmarks):
         raise ValueError("its arrays differ in length")
     for i, frame in enumerate(arrays["frame.npy"].tolist()):
         pitch, yaw, roll = arrays["pose_deg.npy"][i].tolist()
@@ -233,6 +265,7 @@ def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Tr
             pose_deg=(pitch, yaw, roll),
             similarity=arrays["similarity.npy"][i],
             source=sources[int(arrays["source.npy"][i])],
+            reasons=tuple(str(reason) for reason in reasons[i]),
         )
         frames[frame].append((int(arrays["face.npy"][i]), face))
     return Track(
@@ -248,4 +281,27 @@ def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Tr
         pixel_aspect=float(manifest["pixel_aspect"]),
         still=bool(manifest["still"]),
         metadata={str(key): str(value) for key, value in manifest["metadata"].items()},
+        cuts=tuple(int(frame) for frame in manifest["cuts"]),
+        size=None if manifest["size"] is None else (int(manifest["size"][0]), int(manifest["size"][1])),
+        keys={
+            int(face): {int(frame): _key(entry) for frame, entry in keys.items()}
+            for face, keys in manifest["keys"].items()
+        },
+    )
+
+
+def _key_json(key: Key) -> dict[str, Any]:
+    return {
+        "similarity": None if key.similarity is None else np.asarray(key.similarity, np.float64).tolist(),
+        "landmarks": None if key.landmarks is None else {str(i): list(point) for i, point in key.landmarks.items()},
+        "reach": key.reach,
+    }
+
+
+def _key(entry: Mapping[str, Any]) -> Key:
+    matrix, points, reach = entry["similarity"], entry["landmarks"], entry["reach"]
+    return Key(
+        similarity=None if matrix is None else np.array(matrix, np.float64).reshape(2, 3),
+        landmarks=None if points is None else {int(i): (float(x), float(y)) for i, (x, y) in points.items()},
+        reach=None if reach is None else int(reach),
     )

@@ -1,4 +1,4 @@
-"""A track for other programs: JSON, as written down in docs (and in the JSON Schema made here).
+"""A track as JSON, as written down in docs/schemas/track.json (the JSON Schema made here).
 
 Coordinates are the core's own: plate pixels of the display window, origin top-left, y down, the centre of the first
 pixel at (0.5, 0.5), squeezed pixels as they are.
@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vfxswap import atomic
 from vfxswap.face import mesh
-from vfxswap.face.track import FaceFrame, Source, Track
+from vfxswap.face.frame import FaceFrame, Source
+from vfxswap.face.track import Track
 from vfxswap.pixels import F64
 
 SCHEMA: Literal["vfxswap.track-json/1"] = "vfxswap.track-json/1"
@@ -74,26 +75,28 @@ def json_schema() -> dict[str, Any]:
     return TrackJson.model_json_schema(by_alias=True)
 
 
-def to_json(track: Track) -> TrackJson:
-    """The track as validated plain data."""
-    names = {face.id: face.name for face in track.faces}
+def to_json(track: Track, *, face: int | None = None) -> TrackJson:
+    """The track with the artist's keys as validated plain data: all faces, or the one with this id."""
+    names = {person.id: person.name for person in track.faces}
     return TrackJson(
         plate=track.plate,
         frames={
-            str(frame): FrameJson(faces=[_face(key, names.get(key), face) for key, face in pairs])
-            for frame, pairs in track.frames.items()
+            str(frame): FrameJson(
+                faces=[_face(key, names.get(key), found) for key, found in pairs if face is None or key == face]
+            )
+            for frame, pairs in track.fixed.frames.items()
         },
     )
 
 
-def json_text(track: Track) -> str:
+def json_text(track: Track, *, face: int | None = None) -> str:
     """The track as JSON text."""
-    return to_json(track).model_dump_json(by_alias=True, exclude_none=True)
+    return to_json(track, face=face).model_dump_json(by_alias=True, exclude_none=True)
 
 
-def write_json(track: Track, path: Path) -> None:
+def write_json(track: Track, path: Path, *, face: int | None = None) -> None:
     """Write the track as JSON, atomically; raises OutputError or ResourceError."""
-    atomic.write_text(path, json_text(track) + "\n")
+    atomic.write_text(path, json_text(track, face=face) + "\n")
 
 
 def _face(key: int, name: str | None, face: FaceFrame) -> FaceJson:
