@@ -179,8 +179,7 @@ class Follower(Looker):
                 fresh.append(self.read_found(frame, image, one, angle=self._angle(one)))
         sights = _different([*sights, *fresh])
         owners = [next((t for t in tries if t.sight is s), None) for s in sights]
-        crowded = _crowded([*sights, *(t for t in tries)])
-        doubtful = crowded or len(sights) != len(tries) or any(owner is None for owner in owners)
+        doubtful = _crowded(sights) or len(sights) != len(tries) or any(owner is None for owner in owners)
         if doubtful or self._due(self.effort.identify):
             for i, sight in enumerate(sights):
                 sights[i] = self.identified(image, sight)
@@ -305,10 +304,10 @@ def _different(sights: list[Sight]) -> list[Sight]:
     return kept
 
 
-def _crowded(things: list[Sight | _Try]) -> bool:
+def _crowded(sights: list[Sight]) -> bool:
     """Whether people come so near each other that one may be taken for another."""
-    sights = [t.box for t in things if isinstance(t, Sight)]
-    return any(iou(_grown(a), _grown(b)) > 0.02 for i, a in enumerate(sights) for b in sights[:i])
+    boxes = [_grown(sight.box) for sight in sights]
+    return any(iou(a, b) > 0.02 for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def _grown(box: F64) -> F64:
