@@ -152,7 +152,7 @@ def _blur_radius(feather: float) -> int:
 
 def _placed(source: MatteInput, coverage: F32, planes: _Planes, window: Window, display: tuple[int, int]) -> Matte:
     """`coverage` on `window`, inverted, moved and softened."""
-    known = _hull(Window(0, 0, *display), planes.data)
+    known = Window.union(Window(0, 0, *display), planes.data)
     near = window.grow(_reach(source))
     seen = near.intersect(known)
     result = np.full((window.height, window.width), float(source.invert), np.float32)
@@ -181,12 +181,6 @@ def _shaped(coverage: F32, source: MatteInput) -> F32:
         soft = cv2.GaussianBlur(coverage.astype(np.float64), (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
         coverage = np.clip(np.asarray(soft, np.float32), 0.0, 1.0)
     return coverage
-
-
-def _hull(first: Window, second: Window) -> Window:
-    """The smallest window that holds both."""
-    x, y = min(first.x, second.x), min(first.y, second.y)
-    return Window(x, y, max(first.x1, second.x1) - x, max(first.y1, second.y1) - y)
 
 
 # ------------------------------------------------------------------------------------------------ the file
@@ -249,7 +243,7 @@ def _read(info: exr.FrameInfo, channels: Sequence[_Channel], display: tuple[int,
         windows[index] = part.data_window.moved(-part.display_window.x, -part.display_window.y)
     data = next(iter(windows.values()))
     for other in windows.values():
-        data = _hull(data, other)
+        data = Window.union(data, other)
     at = data.intersect(near)
     pixels = {c: np.zeros((at.height, at.width), DTYPES[parts[c.part].channels[c.index].format]) for c in channels}
     reader = open_reader(info.path, None)

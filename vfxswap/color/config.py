@@ -54,13 +54,14 @@ class Transform:
 
 
 class ColorConfig:
-    """An OCIO config with its context. Immutable: the only state is a cache of processors."""
+    """An OCIO config with its context. Immutable: the only state is caches of processors and curves."""
 
     def __init__(self, config: Any, identifier: str, *, context: Mapping[str, str] = _NO_VARIABLES) -> None:
         """Wrap a loaded config; use `load`."""
         _set_context(config, context, identifier)
         self._config = config
         self._cache: dict[tuple[str, ...], Transform] = {}
+        self._codes: dict[str, F32] = {}
         self.id = identifier
         """The URI of a built-in config or the path of a file."""
         self.context: Mapping[str, str] = MappingProxyType(dict(context))
@@ -190,6 +191,15 @@ class ColorConfig:
         pair = (encoding, f"{encoding} linear") if decode else (f"{encoding} linear", encoding)
         direction = ocio.TRANSFORM_DIR_FORWARD if decode else ocio.TRANSFORM_DIR_INVERSE
         return self._cached(("curve", *pair), pair, lambda: ocio.Config.CreateRaw().getProcessor(transform, direction))
+
+    def half_codes(self, encoding: str = "srgb") -> F32:
+        """(65536,) the code in [0, 1] of every half, by its bits, infinities as the largest numbers; 0 for NaN."""
+        if encoding not in self._codes:
+            halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+            grey = np.repeat(np.nan_to_num(halves, nan=0.0, posinf=65504.0, neginf=-65504.0)[:, None], 3, axis=1)
+            codes = self.model_curve(encoding, decode=False).apply(grey)[:, 0]
+            self._codes[encoding] = np.clip(codes, 0.0, 1.0)
+        return self._codes[encoding]
 
     def luminance_weights(self) -> F64:
         """(3,) weights of the working space's R, G, B in relative luminance (white is 1)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,15 +64,7 @@ class ModelSpace:
         matrix = self.config.working_to_model_linear(self.encoding).apply(np.eye(3, dtype=np.float32)).T * self.gain
         linear = cv2.transform(np.ascontiguousarray(rgb, np.float32), matrix)
         halves = converted(np.asarray(linear, np.float32), np.dtype(np.float16))
-        return ModelRgb(np.take(self._table, halves.view(np.uint16)))
-
-    @functools.cached_property
-    def _table(self) -> F32:
-        """(65536,) the code in [0, 1] of every half, by its bits; 0 for what is no number."""
-        halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-        grey = np.repeat(np.nan_to_num(halves, nan=0.0, posinf=65504.0, neginf=-65504.0)[:, None], 3, axis=1)
-        codes = self.config.model_curve(self.encoding, decode=False).apply(grey)[:, 0]
-        return np.clip(codes, 0.0, 1.0)
+        return ModelRgb(np.take(self.config.half_codes(self.encoding), halves.view(np.uint16)))
 
     def decode_linear(self, rgb: ModelRgb) -> F32:
         """(..., 3) encoded -> exposure-normalised linear."""
