@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vfxswap import exr
@@ -25,6 +26,9 @@ ALL_VIEWS = "all"
 
 _TRIES = 20
 """So many frames are tried before a plate counts as unreadable."""
+
+_GLANCE = 2**15
+"""So many pixels tell a flash."""
 
 _STEADY_STOPS = 0.75
 """A frame's exposure is followed only as far as it leaves this band around the shot's."""
@@ -129,8 +133,7 @@ class Plate:
         """
         held = image.origin_window
         wanted = held if window is None else held.intersect(window)
-        pixels = converted(image.rgb[wanted.slices(held)], np.dtype(np.float32))
-        return WorkingRgb(self.config.to_working(self.space).apply(pixels)), wanted
+        return WorkingRgb(self._light(image.rgb[wanted.slices(held)])), wanted
 
     def to_file(self, rgb: WorkingRgb) -> F32:
         """(..., 3) working space -> the files' space, float32."""
@@ -146,14 +149,43 @@ class Plate:
         Returns:
             (H, W, 3) float32 of the display window, or of the lens's raster; 0 where the data window does not reach.
         """
-        display = _display(image)
-        rgb, window = self.working(image, display)
-        seen = ModelSpace(self.config, gain).glance(scrub(rgb))
-        if window != display:
-            canvas = np.zeros((display.height, display.width, 3), np.float32)
-            canvas[window.slices(display)] = seen
-            seen = ModelRgb(canvas)
+        seen = self.glance(image, _display(image), gain=gain)
         return seen if lens is None else ModelRgb(lens.undistort(seen))
+
+    def glance(
+        self, image: exr.Frame, window: Window, *, gain: float, every: int = 1, size: tuple[int, int] | None = None
+    ) -> ModelRgb:
+        """A part of a frame as trackers see it: finite, exposure-normalised, display-encoded.
+
+        Args:
+            image: the frame.
+            window: which part, in plate coordinates.
+            gain: the exposure.
+            every: only every so-manieth pixel of every so-manieth row, from the window's first.
+            size: (width, height) to shrink it to: means of areas, in light; by four and more, of every other pixel.
+
+        Returns:
+            (h, w, 3) float32 in [0, 1]; 0 where the data window does not reach.
+        """
+        if size is not None and window.width >= 4 * size[0]:
+            every = 2
+        rows, columns = window.slices(image.origin_window)
+        held = window.intersect(image.origin_window)
+        if held == window:
+            light = self._light(image.rgb[rows, columns][::every, ::every])
+        else:
+            light = np.zeros((window.height, window.width, 3), np.float32)
+            if not held.empty:
+                light[held.slices(window)] = self._light(image.rgb[held.slices(image.origin_window)])
+            light = light[::every, ::every]
+        if size is not None:
+            light = np.asarray(cv2.resize(light, size, interpolation=cv2.INTER_AREA), np.float32)
+        return ModelSpace(self.config, gain).glance(scrub(WorkingRgb(light)))
+
+    def _light(self, pixels: AnyArray) -> F32:
+        """The files' pixels in working space."""
+        floats = converted(np.ascontiguousarray(pixels), np.dtype(np.float32))
+        return self.config.to_working(self.space).apply(floats)
 
     def first_gain(self) -> float:
         """An exposure for the first look, before any face is known: from the percentiles of the middle frame.
@@ -165,16 +197,16 @@ class Plate:
         half = len(frames) // 2
         return self.gain_of(_first_readable(self.read, frames[half:] + frames[:half][::-1]))
 
-    def gain_of(self, image: exr.Frame) -> float:
-        """The exposure that the percentiles of one frame's display window ask for."""
+    def gain_of(self, image: exr.Frame, *, samples: int = 2**18) -> float:
+        """The exposure that the percentiles of one frame's display window ask for, by about so many pixels."""
         rgb = image.rgb[_display(image).intersect(image.origin_window).slices(image.origin_window)]
-        step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // 2**18))
+        step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // samples))
         thin = np.asarray(rgb[::step, ::step], np.float32)
         return exposure_from_percentiles(WorkingRgb(self.config.to_working(self.space).apply(thin)), self.config)
 
     def steady_gain(self, image: exr.Frame, shot: float) -> float:
         """The exposure to track a frame with: the shot's, followed into flashes and fades and nothing less."""
-        away = math.log2(self.gain_of(image) / shot)
+        away = math.log2(self.gain_of(image, samples=_GLANCE) / shot)
         return shot * math.exp2(math.copysign(max(0.0, abs(away) - _STEADY_STOPS), away))
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from vfxswap import exr
 from vfxswap.color import ColorConfig, ModelSpace
-from vfxswap.face.exposed import Expose
+from vfxswap.face.exposed import Whole
 from vfxswap.face.track import FaceFrame, Track
-from vfxswap.geometry import Window, similarity
+from vfxswap.geometry import similarity
 from vfxswap.pixels import F32, F64, ModelRgb
 
 from .rendered import CORRESPONDING, exposure, linear
@@ -78,15 +78,15 @@ def joined(*shots: list[ModelRgb], size: tuple[int, int] = (480, 270)) -> tuple[
     return clip, tuple(int(1001 + start) for start in starts)
 
 
-def hdr(light: F32, *, gain: float = 1.0) -> tuple[int, ModelRgb, float, Expose]:
-    """Frame 1 of a scene in linear light, with what exposes it again."""
+def hdr(light: F32, *, gain: float = 1.0) -> tuple[int, Whole, float]:
+    """Frame 1 of a scene in linear light."""
 
-    def expose(stops: float, window: Window) -> ModelRgb:
-        part = np.maximum(light[window.slices(Window(0, 0, 0, 0))], 0) * gain * 2.0**stops
-        curve = np.where(part <= 0.0031308, 12.92 * part, 1.055 * np.maximum(part, 1e-9) ** (1 / 2.4) - 0.055)
+    def made(stops: float) -> ModelRgb:
+        shown = np.maximum(light, 0) * gain * 2.0**stops
+        curve = np.where(shown <= 0.0031308, 12.92 * shown, 1.055 * np.maximum(shown, 1e-9) ** (1 / 2.4) - 0.055)
         return ModelRgb(np.clip(curve, 0, 1).astype(np.float32))
 
-    return 1, expose(0.0, Window(0, 0, light.shape[1], light.shape[0])), 1.0, expose
+    return 1, Whole(made, deep=True), 1.0
 
 
 def lit(code: F32) -> F32:

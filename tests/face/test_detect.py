@@ -146,8 +146,7 @@ def test_a_face_in_another_light_than_the_shot_is_exposed_for(stops, astronaut, 
     columns = slice(1300 - 240, 1300 + 240)
     light[:, columns] *= 2.0**stops
     noise = np.random.default_rng(0).normal(size=light.shape) * 0.012 * np.sqrt(0.5 * light + 0.004)
-    _, shown, _, expose = plates.hdr(np.asarray(light + noise, np.float32))
-    picture = Exposed(shown, expose=expose)
+    picture = Exposed(plates.hdr(np.asarray(light + noise, np.float32))[1])
     (found,) = near(detect.sweep(detector, picture), 1300, 620, 160)
     assert (found.stops != 0) == (stops > 0), "shadows hide nothing from the detector, clipping does"
     first = locate(landmarker, picture.at(found.stops), found.face)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from vfxswap.errors import TrackError
+from vfxswap.face.exposed import Source
 from vfxswap.face.landmarks import locate, roi_from_landmarks
 from vfxswap.face.solve import Networks, Quality, track_frames
 from vfxswap.geometry import Matrix23, invert, to_opencv, transform
@@ -218,12 +219,33 @@ def _watched(call: Callable[_P, _R], clock: Clock, stage: str) -> Callable[_P, _
     return timed
 
 
-STAGES = ("detect", "crops and mesh", "flow", "embedding", "association, fusion, doubt")
+class _Watched:
+    """A source whose time is counted; `exposed.Source`."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self.size, self.deep = source.size, source.deep
+        self.part = _watched(source.part, clock, "encode")
+        self.shrunk = _watched(source.shrunk, clock, "encode")
+        self.thin = _watched(source.thin, clock, "encode")
+
+
+STAGES = ("encode", "detect", "crops and mesh", "flow", "embedding", "association, fusion, doubt")
 """What a solve's time goes to, in the order of work; the last is the rest."""
 
+Read = Callable[[ModelRgb], Callable[[], Source]]
+"""Makes a frame of a plate of a picture, and hands back how the tracker is to see it."""
 
-def tracked(clip: Clip, networks: Networks, *, quality: Quality = "default") -> tuple[F64, Mapping[str, float]]:
+
+def tracked(
+    clip: Clip, networks: Networks, *, quality: Quality = "default", read: Read | None = None
+) -> tuple[F64, Mapping[str, float]]:
     """Track a clip as `vfxswap track` does.
+
+    Args:
+        clip: what is tracked.
+        networks: what it is tracked with.
+        quality: how much is done for each frame.
+        read: makes its pictures frames of a plate, so that exposure and encoding count; without it nothing is encoded.
 
     Returns:
         (N, 478, 3) landmarks, and stage -> CPU milliseconds a frame, the clip's own making left out.
@@ -232,19 +254,26 @@ def tracked(clip: Clip, networks: Networks, *, quality: Quality = "default") -> 
         TrackError: the face is not there in every frame.
     """
     clock = Clock()
+    encode, detect, mesh, flow, embedding = STAGES[:-1]
     watched = Networks(
-        detector=_watched(networks.detector, clock, STAGES[0]),
-        landmarker=_watched(networks.landmarker, clock, STAGES[1]),
-        flow=_watched(networks.flow, clock, STAGES[2]),
-        embedder=_watched(networks.embedder, clock, STAGES[3]),
+        detector=_watched(networks.detector, clock, detect),
+        landmarker=_watched(networks.landmarker, clock, mesh),
+        flow=_watched(networks.flow, clock, flow),
+        embedder=_watched(networks.embedder, clock, embedding),
     )
 
-    def images() -> Iterator[tuple[int, ModelRgb, float]]:
+    def images() -> Iterator[tuple[int, ModelRgb | Source, float]]:
         making = iter(clip.frames())
         for number in range(clip.length):
             with clock.on("making"):
                 image = next(making)
-            yield number, image, 1.0
+                seen = None if read is None else read(image)
+            if seen is None:
+                yield number, image, 1.0
+                continue
+            with clock.on(encode):
+                source = _Watched(seen(), clock)
+            yield number, source, 1.0
 
     started = time.process_time()
     track = track_frames(images(), networks=watched, quality=quality)

@@ -158,7 +158,8 @@ class Found(NamedTuple):
 
 def plain(detector: Detector, image: Exposed) -> list[Found]:
     """The faces of one look at the picture as it is."""
-    return [Found(face) for face in detector(image.rgb, thorough=False)]
+    small, factor = image.small(_TILE)
+    return [Found(_scaled(face, factor)) for face in detector(small, thorough=False)]
 
 
 def search(detector: Detector, image: Exposed) -> list[Found]:
@@ -175,11 +176,11 @@ def sweep(detector: Detector, image: Exposed) -> list[Found]:
     highlights if much is clipped. A face seen in several looks is listed once.
     """
     found = plain(detector, image)
-    whole = Window(0, 0, image.rgb.shape[1], image.rgb.shape[0])
+    whole = Window(0, 0, *image.size)
     for tile in _tiles(whole.height, whole.width):
         part = ModelRgb(image.rgb[tile.slices(whole)])
         _add(found, [Found(_shifted(face, tile)) for face in detector(part, thorough=False)], least=0.0)
-    small, factor = _shrunk(image.rgb)
+    small, factor = image.small(_TILE)
     for turns in (1, 2, 3):
         turned = detector(_turned(small, turns), thorough=False)
         back = (_turn_back(face, turns=turns, shape=small.shape[:2]) for face in turned)
@@ -219,15 +220,6 @@ def _spans(length: int) -> list[tuple[int, int]]:
 def _shifted(face: Detection, tile: Window) -> Detection:
     corner = np.array([tile.x, tile.y], np.float64)
     return Detection(box=face.box + np.tile(corner, 2), points=face.points + corner, score=face.score)
-
-
-def _shrunk(rgb: ModelRgb) -> tuple[ModelRgb, float]:
-    """The picture no larger than a tile, and the factor back."""
-    factor = max(1.0, max(rgb.shape[:2]) / _TILE)
-    if factor == 1.0:
-        return rgb, factor
-    size = (round(rgb.shape[1] / factor), round(rgb.shape[0] / factor))
-    return ModelRgb(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)), factor
 
 
 def _scaled(face: Detection, factor: float) -> Detection:

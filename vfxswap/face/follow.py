@@ -39,6 +39,9 @@ _CARRIES, _RETURNS = 0.5, 0.02
 # Part of a block of the thumbnail that must have changed, outside the faces, to be worth a look.
 _CHANGED = 0.35
 
+# Columns and rows that a thumbnail is made of.
+_THUMBNAIL = (216, 152)
+
 
 @dataclass(eq=False)
 class _Try:
@@ -89,7 +92,7 @@ class Follower(Looker):
 
     def look(self, frame: int, image: Exposed) -> None:
         """Follow the faces of the last frame into this one and meet new ones."""
-        jump = self.cuts.look(frame, cuts.thumbnail(image.rgb)) or not self.frames
+        jump = self.cuts.look(frame, cuts.thumbnail(image.thin(_THUMBNAIL))) or not self.frames
         last = self.frames[-1] if self.frames else None
         self.frames.append(frame)
         before = None if jump else self._before
@@ -100,7 +103,8 @@ class Follower(Looker):
             for person in self.people:
                 if person.sights[0].frame == frame:
                     self._meet_earlier(person, last, before, image)
-        image.close()
+        if self._before is not None:
+            self._before.release()
         self._before = image
 
     # ------------------------------------------------------------------------------------- following
@@ -158,7 +162,7 @@ class Follower(Looker):
     def _changed(self, image: Exposed, tries: list[_Try]) -> bool:
         """Whether the picture has changed where no face is followed."""
         changed = self.cuts.changed.copy()
-        cell = np.array([image.rgb.shape[1], image.rgb.shape[0]]) / changed.shape[::-1]
+        cell = np.array(image.size) / changed.shape[::-1]
         for tried in tries:
             low, high = tried.box[:2] / cell - 1, tried.box[2:] / cell + 1
             x0, y0, x1, y1 = np.clip(np.concatenate([np.floor(low), np.ceil(high)]), 0, 99).astype(int)

@@ -17,6 +17,7 @@ Where MediaPipe's numbers lie, and ours:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -25,7 +26,7 @@ import numpy as np
 from vfxswap import infer
 from vfxswap.face import mesh
 from vfxswap.face.protocols import Detection, Landmarker, Landmarks, Roi
-from vfxswap.geometry import Matrix23, invert, to_opencv, transform
+from vfxswap.geometry import Matrix23, compose, invert, to_opencv, transform
 from vfxswap.pixels import F32, F64, ModelRgb
 
 CROP = 256
@@ -42,6 +43,9 @@ _SURE, _AGREE = 0.9, 0.005
 
 # Reach of the perturbed crops: shift and scale as fractions of the side, rotation in radians.
 _REACH = np.array([0.02, 0.02, 0.04, 0.07])
+
+# The crop that they are all taken from is larger by this: what the reach asks for, and a pixel.
+_SHARED = 1.25
 
 
 def roi_from_detection(face: Detection) -> Roi:
@@ -116,6 +120,19 @@ def crop(rgb: ModelRgb, matrix: Matrix23, *, size: int, border: int = cv2.BORDER
     return np.asarray(small, np.float32)
 
 
+def cropped(rgb: ModelRgb, roi: Roi, matrices: Sequence[Matrix23]) -> list[F32]:
+    """The crops (CROP, CROP, 3) of `perturbed` squares of `roi`, whose matrices are given.
+
+    Several are taken from one larger crop, upright as the face is: the plate's pixels are averaged once.
+    """
+    if len(matrices) == 1:
+        return [crop(rgb, matrices[0], size=CROP)]
+    wide = replace(roi, side=roi.side * _SHARED).matrix(round(CROP * _SHARED))
+    shared = ModelRgb(crop(rgb, wide, size=round(CROP * _SHARED)))
+    back = invert(wide)
+    return [crop(shared, compose(matrix, back), size=CROP) for matrix in matrices]
+
+
 class Mesh478:
     """The default landmarker. Reads faces up to about 45 degrees of yaw; beyond that `presence` falls below 0.5.
 
@@ -141,7 +158,7 @@ class Mesh478:
             (478, 3) points, the mean presence, and how far the crops disagree.
         """
         matrices = [square.matrix(CROP) for square in perturbed(roi, crops=crops)]
-        points, presence = self._run(np.stack([crop(rgb, matrix, size=CROP) for matrix in matrices]))
+        points, presence = self._run(np.stack(cropped(rgb, roi, matrices)))
         placed = np.stack([_to_plate(p, matrix) for p, matrix in zip(points, matrices, strict=True)])
         spread = float(placed[:, :, :2].std(axis=0).mean())
         return Landmarks(points=placed.mean(axis=0), presence=float(presence.mean()), spread=spread)

@@ -121,3 +121,4 @@ class Stills(Looker):
             if rank == len(self.people):
                 self.people.append(Person())
             self.people[rank].sights.append(self.identified(image, sight))
+        image.release()

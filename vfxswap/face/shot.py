@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from vfxswap import exr
-from vfxswap.color import ModelSpace
 from vfxswap.errors import FrameError, TrackError
+from vfxswap.face.exposed import Source, Whole
 from vfxswap.face.solve import Frame, Networks, Quality, track_frames
 from vfxswap.face.track import FaceFrame, Track
 from vfxswap.geometry import Window
 from vfxswap.infer import Device
 from vfxswap.lens import Lens
 from vfxswap.pixels import ModelRgb
-from vfxswap.plate import Plate, scrub
+from vfxswap.plate import Plate
 
 Report = Callable[[int, int], None]
 Miss = Callable[[FrameError], None]
@@ -56,9 +56,7 @@ def track_plate(
                 miss(image)
                 continue
             here = plate.gain_of(image) if still else plate.steady_gain(image, gain)
-            lens = plate.lens(frame)
-            shown = plate.encoded(image, gain=here, lens=lens)
-            yield frame, shown, image.pixel_aspect, _Expose(plate, image, here, lens)
+            yield frame, seen(plate, frame, image, here), image.pixel_aspect
 
     track = track_frames(
         images(),
@@ -82,25 +80,34 @@ def track_plate(
 _ORIGIN = Window(0, 0, 0, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Expose:
-    """Encodes a frame of a plate again."""
+class _Seen:
+    """A frame of a plate as trackers see it; `exposed.Source`."""
 
-    plate: Plate
-    image: exr.Frame
-    gain: float
-    lens: Lens | None
+    deep = True
 
-    def __call__(self, stops: float, window: Window) -> ModelRgb:
-        """The pixels of `window`, as `exposed.Expose`."""
-        gain = self.gain * 2.0**stops
-        if self.lens is not None:
-            return ModelRgb(self.plate.encoded(self.image, gain=gain, lens=self.lens)[window.slices(_ORIGIN)])
-        rgb, held = self.plate.working(self.image, window)
-        shown = np.zeros((window.height, window.width, 3), np.float32)
-        if not held.empty:
-            shown[held.slices(window)] = ModelSpace(self.plate.config, gain).encode(scrub(rgb))
-        return ModelRgb(shown)
+    def __init__(self, plate: Plate, image: exr.Frame, gain: float) -> None:
+        self._plate, self._image, self._gain = plate, image, gain
+        self.size = (image.display_window.width, image.display_window.height)
+
+    def part(self, window: Window, *, stops: float = 0.0) -> ModelRgb:
+        """The pixels of `window`; 0 where the file has none."""
+        return self._plate.glance(self._image, window, gain=self._gain * 2.0**stops)
+
+    def shrunk(self, window: Window, size: tuple[int, int], *, stops: float = 0.0) -> ModelRgb:
+        """`window` as a picture of `size`: the means of areas, in light as a lens would blur them."""
+        return self._plate.glance(self._image, window, gain=self._gain * 2.0**stops, size=size)
+
+    def thin(self, step: int) -> ModelRgb:
+        """Every `step`-th pixel of every `step`-th row."""
+        return self._plate.glance(self._image, Window(0, 0, *self.size), gain=self._gain, every=step)
+
+
+def seen(plate: Plate, frame: int, image: exr.Frame, gain: float) -> Source:
+    """A frame of a plate as trackers see it, with the exposure `gain`."""
+    lens = plate.lens(frame)
+    if lens is None:
+        return _Seen(plate, image, gain)
+    return Whole(lambda stops: plate.encoded(image, gain=gain * 2.0**stops, lens=lens), deep=True)
 
 
 LENS = "lens"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from vfxswap.face import runs
-from vfxswap.face.exposed import Expose, Exposed
+from vfxswap.face.exposed import Exposed, Source, Spare
 from vfxswap.face.follow import Follower
 from vfxswap.face.looking import EFFORTS, Networks, Quality, Stills
 from vfxswap.face.people import merged, ranked
@@ -20,9 +20,9 @@ from vfxswap.pixels import ModelRgb
 
 __all__ = ["EFFORTS", "MAX_GAP", "Frame", "Networks", "Quality", "track_frames"]
 
-Frame = tuple[int, ModelRgb, float] | tuple[int, ModelRgb, float, Expose]
-"""Frame number, (H, W, 3) display-encoded image of the whole plate in [0, 1], pixel aspect, and what encodes the
-frame again with other exposures; without it nothing brighter than the image's white can be seen."""
+Frame = tuple[int, ModelRgb | Source, float]
+"""Frame number; (H, W, 3) display-encoded image of the whole plate in [0, 1], or what encodes it, in parts and with
+other exposures; and pixel aspect. In an image nothing brighter than its white can be seen."""
 
 
 def track_frames(
@@ -66,10 +66,11 @@ def track_frames(
     loaded = networks or Networks.load()
     shot = Follower(loaded, effort)
     solver = Stills(loaded, effort) if still else shot
-    aspect, size = 1.0, None
+    aspect, size, spare = 1.0, None, Spare()
     for done, item in enumerate(frames, start=1):
-        aspect, size = item[2], (item[1].shape[1], item[1].shape[0])
-        solver.look(item[0], Exposed(item[1], pixel_aspect=aspect, expose=item[3] if len(item) == 4 else None))
+        image = Exposed(item[1], pixel_aspect=item[2], afar=effort.flow and not still, spare=spare)
+        aspect, size = item[2], image.plate_size
+        solver.look(item[0], image)
         if progress is not None:
             progress(item[0], done)
     people = ranked(solver.people) if still else ranked(merged([p for p in solver.people if p.readable]))
