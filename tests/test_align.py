@@ -186,10 +186,23 @@ def test_warping_with_an_stmap_is_putting():
 
 def test_a_placed_crop_lands_moved_by_its_placement():
     matrix = place(0.5, 0.0)
-    moved = align.placed(matrix, size=SIZE, placement=(0.1, -0.05))
+    moved = align.placed(matrix, size=SIZE, placement=align.Placement(0.1, -0.05))
     corner = np.array([[SIZE / 2, SIZE / 2]])
     shift = transform(invert(moved), corner) - transform(invert(matrix), corner)
     np.testing.assert_allclose(shift[0], [0.1 * SIZE / 0.5, -0.05 * SIZE / 0.5], atol=1e-9)
+
+
+def test_a_placed_crop_is_shown_turned_and_scaled_about_its_centre():
+    matrix = place(0.5, 0.2)
+    placement = align.Placement(0.03, -0.02, 0.96, 1.5)
+    moved = align.placed(matrix, size=SIZE, placement=placement)
+    painted = np.array([[3.0, 5.0], [SIZE / 2, SIZE / 2], [SIZE - 7.0, 11.0]])
+    shown = transform(matrix, transform(invert(moved), painted))
+    turn = np.radians(1.5)
+    expected = (painted - SIZE / 2) @ (0.96 * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]))
+    np.testing.assert_allclose(shown, expected + SIZE / 2 + SIZE * np.array([0.03, -0.02]), atol=1e-9)
+    again = align.Placement.of(placement.matrix(size=SIZE), size=SIZE)
+    np.testing.assert_allclose([again.x, again.y, again.scale, again.turn_deg], [0.03, -0.02, 0.96, 1.5], atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ lenses

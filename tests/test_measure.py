@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from vfxswap import archive, blend, measure
+from vfxswap import align, archive, blend, geometry, measure
 from vfxswap.errors import Cancelled, TrackError
 from vfxswap.events import CancelToken
+from vfxswap.face import shot
 from vfxswap.measure import Sight
+from vfxswap.pixels import Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
 
-from .support import PASS_THROUGH, Studio, face, network, write_frame
+from .support import PASS_THROUGH, Studio, astronaut, card, face, network, write_frame
 
 
 def constant_plate(folder: Path, *levels: float) -> Plate:
@@ -141,3 +144,64 @@ def test_empty_and_broken_files(tmp_path: Path):
     archive.write(tmp_path / "new.vfxshot", kind="shot", version=77, manifest={}, members={})
     with pytest.raises(TrackError, match="newer"):
         measure.load(tmp_path / "new.vfxshot")
+
+
+class Displaced:
+    """Paints what it sees, shrunk, turned and moved: nobody's likeness."""
+
+    resolution = 256
+
+    def __init__(self, placement: align.Placement) -> None:
+        self._matrix = placement.matrix(size=self.resolution)
+        self.card = card(self.resolution, placement=(0.02, 0.01))
+
+    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
+        size = (self.resolution, self.resolution)
+        moved = cv2.warpAffine(crop, geometry.to_opencv(self._matrix), size, borderMode=cv2.BORDER_REPLICATE)
+        return ModelRgb(np.asarray(moved, np.float32)), Matte(np.ones(size, np.float32))
+
+
+@pytest.mark.parametrize("painted", [align.Placement(0.03, -0.02, 0.95, 2.0), align.Placement()])
+def test_a_painted_face_is_placed_where_the_plate_s_is(painted: align.Placement, tmp_path: Path):
+    """The features of what was painted are read and laid over those of the plate, whatever the model's card says."""
+    for frame in (1, 2, 3):
+        write_frame(tmp_path / f"p.{frame:04d}.exr", astronaut(360, shift=2.0 * frame), frame=frame)
+    plate = open_plate(str(tmp_path / "p.####.exr"))
+    faces = shot.track_plate(plate, quality="fast").face(0)
+    found = measure.measure([Sight(plate, faces)], model=Displaced(painted))
+    assert found.placement is not None
+    back = geometry.invert(painted.matrix(size=256))
+    corners = np.array([[80.0, 80.0], [176.0, 80.0], [128.0, 190.0]])
+    off = geometry.transform(found.placement.matrix(size=256), corners) - geometry.transform(back, corners)
+    assert np.linalg.norm(off, axis=1).max() < 1.0
+    found.save(tmp_path / "p.vfxshot")
+    assert measure.load(tmp_path / "p.vfxshot").placement == found.placement
+
+
+def test_where_no_painted_face_can_be_read_the_model_s_placement_holds(production: Studio, tmp_path: Path):
+    model = production.open(production.model("grey", network(constant=np.full(3, 0.4, np.float32))))
+    plate = constant_plate(tmp_path, 0.7)
+    sight = Sight(plate, {1: face(50, 45, 50)})
+    found = measure.measure([sight], model=model)
+    assert found.placement is None
+    pixels, window = plate.working(plate.read(1))
+    space = found.space(1, config=plate.config, encoding="srgb")
+    held = [
+        measure.paint(pixels, window, sight.faces[1], space=space, model=Displaced(align.Placement()), placement=one)
+        for one in (None, align.Placement(0.02, 0.01), align.Placement())
+    ]
+    np.testing.assert_array_equal(held[0].matrix, held[1].matrix)
+    assert np.abs(held[0].matrix - held[2].matrix).max() > 1.0
+
+
+def test_measurements_made_before_there_was_a_placement_have_none(tmp_path: Path):
+    grids = np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
+    old = {"gain": 1.0, "curve": {}, "color": {}, "model_sha256": "", "frames": []}
+    archive.write(
+        tmp_path / "old.vfxshot",
+        kind="shot",
+        version=2,
+        manifest=old,
+        members={"relight.npy": archive.npy_bytes(grids)},
+    )
+    assert measure.load(tmp_path / "old.vfxshot").placement is None

@@ -11,7 +11,9 @@ a point goes plate -> lens.from_plate -> matrix. Each pixel is still sampled onc
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -54,11 +56,39 @@ def crop_matrix(similarity: Matrix23, *, size: int, margin: float = 1.0) -> Matr
     return compose(place, similarity)
 
 
-def placed(matrix: Matrix23, *, size: int, placement: tuple[float, float]) -> Matrix23:
-    """Plate -> crop for a painted crop that is moved by `placement` crop sides (x right, y down) in the plate."""
-    moved = matrix.copy()
-    moved[:, 2] -= size * np.asarray(placement, np.float64)
-    return moved
+@dataclass(frozen=True)
+class Placement:
+    """Where a painted crop is shown: turned and scaled about its centre, then moved.
+
+    Attributes:
+        x, y: the move in crop sides, right and down.
+        scale: 1 shows it as large as it was painted.
+        turn_deg: clockwise, as seen.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    scale: float = 1.0
+    turn_deg: float = 0.0
+
+    @staticmethod
+    def of(matrix: Matrix23, *, size: int) -> Placement:
+        """The placement that is a similarity of crop pixels, painted -> shown, of crops of `size`."""
+        move = (transform(matrix, np.full((1, 2), size / 2))[0] - size / 2) / size
+        turn = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
+        return Placement(float(move[0]), float(move[1]), scale_of(matrix), turn)
+
+    def matrix(self, *, size: int) -> Matrix23:
+        """Painted -> shown, in pixels of crops of `size`."""
+        turn, half = math.radians(self.turn_deg), np.full(2, size / 2)
+        linear = self.scale * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+        move = half + size * np.array([self.x, self.y]) - linear @ half
+        return np.concatenate([linear, move[:, None]], axis=1)
+
+
+def placed(matrix: Matrix23, *, size: int, placement: Placement) -> Matrix23:
+    """Plate -> painted crop of `size` pixels, for a crop that was taken with `matrix` and is shown as placed."""
+    return compose(invert(placement.matrix(size=size)), matrix)
 
 
 def to_crop(points: F64, *, matrix: Matrix23, lens: Lens | None = None) -> F64:

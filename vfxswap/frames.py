@@ -294,6 +294,7 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
     yield target.model.card.painting()
     yield target.measurements.space(frame, config=target.plate.config, encoding=encoding).gain
     yield "" if face is None else sha256(face.similarity.tobytes() + face.landmarks.tobytes())
+    yield target.measurements.placement
     yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
     yield target.parameters.model_dump_json()
     for source in target.mattes:

@@ -6,32 +6,43 @@ other frames were rendered with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from vfxswap import align, archive, blend, exposure, exr
+from vfxswap.align import Placement
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
-from vfxswap.face import mesh
+from vfxswap.face import LANDMARKERS, mesh
+from vfxswap.face.landmarks import READABLE, roi_from_landmarks
+from vfxswap.face.protocols import Landmarker
 from vfxswap.face.track import FaceFrame
-from vfxswap.geometry import Matrix23, Window
+from vfxswap.geometry import Matrix23, Window, similarity
 from vfxswap.lens import Lens
 from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
 
 KIND: Final = "shot"
-VERSION: Final = 2
+VERSION: Final = 3
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
 
 _GAIN_SAMPLES = 24
+
+_PLACED_FRAMES, _PLACED_CROPS = 16, 4
+"""The placement is read in about so many frames, each in so many crops."""
+_SURE = 0.7
+_FARTHEST, _TURN_DEG = 0.1, 6.0
+"""A painted face that is read further away, of another size or turned by more than this was misread."""
+
 _SMOOTH_FRAMES = 3.0
 """Standard deviation over time of the relight, in frames."""
 _SMOOTH_STOPS = 0.5
@@ -56,6 +67,8 @@ class Measurements:
         relight: frame -> (GRID, GRID, 3) float16, stops over the model's crop, smoothed over time.
         curve: frame -> gain where the exposure changes over the shot (a flash, a fade); empty where it does not.
         color: what it was measured in: encoding and OCIO config (ColorConfig.record).
+        placement: where the painted crops go, so that brows, eyes, nose and lips lie where the double's do; None where
+            no painted face could be read: the model's own placement holds.
     """
 
     gain: float
@@ -63,6 +76,7 @@ class Measurements:
     relight: Mapping[int, F16]
     curve: Mapping[int, float] = field(default_factory=dict)
     color: Mapping[str, Any] = field(default_factory=dict)
+    placement: Placement | None = None
 
     def space(self, frame: int, *, config: ColorConfig, encoding: str) -> ModelSpace:
         """The model space of a frame."""
@@ -84,6 +98,7 @@ class Measurements:
                 "color": dict(self.color),
                 "model_sha256": self.model_sha256,
                 "frames": frames,
+                "placement": None if self.placement is None else asdict(self.placement),
             },
             members={"relight.npy": archive.npy_bytes(grids)},
         )
@@ -92,7 +107,11 @@ class Measurements:
 def load(path: Path) -> Measurements:
     """Read a .vfxshot; raises TrackError when it is missing, damaged, newer or something else."""
     manifest, members = archive.read(
-        path, kind=KIND, version=VERSION, error=TrackError, migrations={1: _constant_exposure}
+        path,
+        kind=KIND,
+        version=VERSION,
+        error=TrackError,
+        migrations={1: _constant_exposure, 2: _model_placement},
     )
     try:
         grids = archive.npy_array(members["relight.npy"]).astype(np.float16, copy=False)
@@ -103,6 +122,7 @@ def load(path: Path) -> Measurements:
             relight=dict(zip(frames, grids, strict=True)),
             curve={int(frame): float(gain) for frame, gain in manifest["curve"].items()},
             color=dict(manifest["color"]),
+            placement=None if manifest["placement"] is None else Placement(**manifest["placement"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrackError(f"measurements are incomplete: {error}", path=path, hint="measure the shot again") from error
@@ -113,12 +133,17 @@ def _constant_exposure(manifest: archive.Manifest) -> archive.Manifest:
     return {**manifest, "curve": {}, "color": {}}
 
 
+def _model_placement(manifest: archive.Manifest) -> archive.Manifest:
+    """Up to version 2 the model alone said where its crops go."""
+    return {**manifest, "placement": None}
+
+
 @dataclass(frozen=True, eq=False)
 class Painted:
     """One frame's crop through the network.
 
     Attributes:
-        matrix: plate (undistorted, where there is a lens) -> painted crop, the model's placement included.
+        matrix: plate (undistorted, where there is a lens) -> painted crop, the placement included.
         window: plate pixels around the crop that there are.
         plate: (h, w, 3) the plate's finite working-space pixels of `window`.
         face, mask: (S, S, 3), (S, S) what the network painted.
@@ -146,6 +171,7 @@ def paint(
     *,
     space: ModelSpace,
     model: Painter,
+    placement: Placement | None,
     lens: Lens | None = None,
 ) -> Painted:
     """Crop, encode, and let the network paint.
@@ -156,6 +182,7 @@ def paint(
         face: where the face is.
         space: the frame's model space.
         model: the opened model.
+        placement: the shot's (Measurements.placement); None is the model's own.
         lens: the plate's, or None.
     """
     size = model.resolution
@@ -164,7 +191,7 @@ def paint(
     crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size, lens=lens))
     painted, mask = model.swap(space.encode(crop))
     inside = Matte(mask * align.frame_weight(size=size))
-    placed = align.placed(matrix, size=size, placement=model.card.placement)
+    placed = align.placed(matrix, size=size, placement=placement or Placement(*model.card.placement))
     return Painted(placed, window, clean, painted, inside, lens)
 
 
@@ -230,15 +257,17 @@ def measure(
     sights: Sequence[Sight],
     *,
     model: Painter,
+    landmarker: Landmarker | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancel: CancelToken | None = None,
 ) -> Measurements:
-    """Measure a shot: exposure, then the relight of every frame, smoothed with zero phase.
+    """Measure a shot: exposure, placement, then the relight of every frame, smoothed with zero phase.
 
     Args:
         sights: the face in every view of the plate, over its whole range. The views share one exposure and one
             relight, so that the two eyes see the same skin.
         model: the opened model.
+        landmarker: reads the painted faces; None is the default one.
         progress: called with (done, total); every frame is looked at twice.
         cancel: polled between frames.
 
@@ -263,10 +292,15 @@ def measure(
     found = Measurements(
         gain, model.card.onnx_sha256, {}, curve, {"encoding": encoding, "config": dict(config.record())}
     )
+    found = replace(found, placement=_placement(sights, found, model=model, landmarker=landmarker))
     grids: dict[int, F16] = {}
     for frame, seen in _seen(sights, frames):
+        if cancel is not None:
+            cancel.check()
         space = found.space(frame, config=config, encoding=encoding)
-        some = [_relight(sight, image, frame, space=space, model=model) for sight, image in seen]
+        some = [
+            _relight(sight, image, frame, space=space, model=model, placement=found.placement) for sight, image in seen
+        ]
         usable = [grid for grid in some if grid is not None]
         if usable:
             grids[frame] = np.mean(usable, axis=0).astype(np.float16)
@@ -274,18 +308,70 @@ def measure(
     return replace(found, relight=smooth(grids, curve))
 
 
-def _relight(sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter) -> F32 | None:
-    """One view's relight of one frame; None where the face lies outside the picture."""
+def _placement(
+    sights: Sequence[Sight], found: Measurements, *, model: Painter, landmarker: Landmarker | None
+) -> Placement | None:
+    """Where the shot's painted crops go: the median over some frames; None where nobody can be read in them."""
+    sure = sorted({f for sight in sights for f, face in sight.faces.items() if face.confidence >= _SURE})
+    frames = sure[:: -(-len(sure) // _PLACED_FRAMES)] if sure else []
+    reader = landmarker or LANDMARKERS["mesh478"]()
+    read: list[Placement] = []
+    for frame, seen in _seen(sights, frames):
+        space = found.space(frame, config=sights[0].plate.config, encoding=model.card.encoding)
+        for sight, image in seen:
+            painted = _painted(sight, image, frame, space=space, model=model, placement=Placement())
+            one = None if painted is None else _read_placement(painted, sight.faces[frame], space, reader)
+            if one is not None:
+                read.append(one)
+    if not read:
+        return None
+    middle = np.median([astuple(one) for one in read], axis=0)
+    return Placement(*(round(float(value), 6) for value in middle))
+
+
+def _read_placement(painted: Painted, face: FaceFrame, space: ModelSpace, landmarker: Landmarker) -> Placement | None:
+    """From the features that were painted to those of the plate, both read in crops of the same size."""
+    size, config = painted.mask.shape[0], space.config
+    shown = ModelSpace(config, space.gain)
+    near = np.zeros((len(face.landmarks), 3))
+    near[:, :2] = align.to_crop(face.landmarks[:, :2], matrix=painted.matrix, lens=painted.lens)
+    roi = roi_from_landmarks(near)
+    pictures = (space.decode(painted.face), painted.behind)
+    ours, theirs = (landmarker(shown.encode(rgb), roi, crops=_PLACED_CROPS) for rgb in pictures)
+    if min(ours.presence, theirs.presence) < READABLE:
+        return None
+    features = list(mesh.INNER_51)
+    fit = Placement.of(similarity(ours.points[features, :2], theirs.points[features, :2]), size=size)
+    far = (
+        max(abs(fit.x), abs(fit.y)) > _FARTHEST or abs(math.log(fit.scale)) > _FARTHEST or abs(fit.turn_deg) > _TURN_DEG
+    )
+    return None if far else fit
+
+
+def _painted(
+    sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter, placement: Placement | None
+) -> Painted | None:
+    """One view's painted crop of one frame; None where the face lies outside the picture."""
     plate, face, lens = sight.plate, sight.faces[frame], sight.plate.lens(frame)
     pixels, window = plate.working(image, face_window(face, size=model.resolution, lens=lens))
     if window.empty:
         return None
-    painted = paint(pixels, window, face, space=space, model=model, lens=lens)
+    return paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
+
+
+def _relight(
+    sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter, placement: Placement | None
+) -> F32 | None:
+    """One view's relight of one frame; None where the face lies outside the picture."""
+    painted = _painted(sight, image, frame, space=space, model=model, placement=placement)
+    if painted is None:
+        return None
+    landmarks = sight.faces[frame].landmarks
     return blend.relight_grid(
         plate=space.linear(painted.behind),
         face=space.decode_linear(painted.face),
         coverage=painted.mask,
-        bare=align.to_crop(mesh.bare_points(face.landmarks), matrix=painted.matrix, lens=lens),
+        bare=align.to_crop(mesh.bare_points(landmarks), matrix=painted.matrix, lens=painted.lens),
         skin=SKIN,
     )
 

@@ -167,7 +167,8 @@ def swap_face(
     if window.empty:
         return None
     space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
-    painted = paint(pixels, window, face, space=space, model=model, lens=lens)
+    placement = target.measurements.placement
+    painted = paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
     window = extent(painted, parameters)
     if window.empty:
         return None

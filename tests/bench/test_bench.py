@@ -111,7 +111,6 @@ def test_what_is_no_shape_is_none():
     [
         ("warp", "not built yet"),
         ("train", "not built yet"),
-        ("quality", "not built yet"),
         ("swop", "did you mean swap"),
     ],
 )
@@ -129,7 +128,7 @@ def test_the_command_shows_and_records(tmp_path: Path):
     assert "landmarks, cpu" in done.stdout
     assert "wall ms" in done.stdout
     assert json.loads(record.read_text())["case"] == "net"
-    refused = subprocess.run([COMMAND, "bench", "quality"], capture_output=True, text=True, check=False)
+    refused = subprocess.run([COMMAND, "bench", "train"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "not built yet" in refused.stderr

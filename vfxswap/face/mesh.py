@@ -39,6 +39,15 @@ INNER = (*LEFT_EYE, *RIGHT_EYE, *NOSE, *LIPS_OUTER, *LIPS_INNER)
 RIGHT_IRIS = (468, 469, 470, 471, 472)
 LEFT_IRIS = (473, 474, 475, 476, 477)
 
+# The 51 inner points of the customary 68 (iBUG 300-W): brows, nose, eyes, lips.
+INNER_51 = (
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 98, 97, 2, 326, 327),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)
+
 # Parts of the face that move by themselves, for smoothing over time.
 MOVING_PARTS = (
     (*LEFT_EYE, *LEFT_IRIS),
