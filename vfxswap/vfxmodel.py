@@ -62,6 +62,8 @@ class ModelCard(BaseModel):
     training: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     storage: str = "fp16"
+    precision: Literal["fp32", "int8"] = "fp32"
+    """What it computes in. Two precisions of one network have two hashes, so a shot never mixes them unseen."""
     onnx_sha256: str = ""
 
     def painting(self) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import io
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -11,20 +14,78 @@ import torch
 
 from vfxswap import infer
 from vfxswap.errors import ModelError
-from vfxswap.models import export, preset
-from vfxswap.models.autoencoder import Autoencoder, Swapper
+from vfxswap.models import PRESETS, build, export, preset
+from vfxswap.models.autoencoder import Swapper
 
 
-def swapper(name: str = "test", *, seed: int = 0) -> Swapper:
+def swapper(name: str = "test", *, seed: int = 0, condition: int = 0) -> Swapper:
     """A network whose outputs fill 0..1, as a trained one's do."""
     torch.manual_seed(seed)
-    net = Swapper(Autoencoder(preset(name), ("ben", "anna")), "ben")
+    config: Any = dataclasses.replace(cast(Any, preset(name)), condition=condition)
+    net = Swapper(build(config.architecture, config, ("ben", "anna")), "ben")
     with torch.no_grad():
-        net.decoder.get_parameter("head.weight").mul_(150)
+        for part, factor in (("head", 150), ("face.6", 100), ("cover.3", 100)):
+            if f"{part}.weight" in net.decoder.state_dict():
+                net.decoder.get_parameter(f"{part}.weight").mul_(factor)
     return net
 
 
-@pytest.mark.parametrize(("name", "size"), [("test", 64), ("tiny", 128)])
+def thin(name: str) -> Swapper:
+    """A preset's network, as deep, of a few channels only."""
+    config: Any = preset(name)
+    fewer: dict[str, Any] = {
+        key: tuple(max(4, v // 16) for v in value)
+        for key, value in config.to_json().items()
+        if key in ("encoder", "decoder")
+    }
+    fewer |= {
+        key: max(2, value // 8) for key, value in config.to_json().items() if key in ("neck", "code", "ae", "e", "d")
+    }
+    config = dataclasses.replace(config, **fewer)
+    torch.manual_seed(0)
+    return Swapper(build(config.architecture, config, ("ben",)), "ben")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_exports_to_onnx(name: str) -> None:
+    size = preset(name).resolution
+    session = infer.session(export.to_onnx(thin(name), resolution=size), device="cpu")
+    rgb, mask = session.run(crop=np.zeros((1, 3, size, size), np.float32))
+    assert rgb.shape == (1, 3, size, size)
+    assert mask.shape == (1, 1, size, size)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_exports_to_torchscript(name: str) -> None:
+    """Nuke's Cat files are TorchScript. The saved file paints other batches than the one it was traced with."""
+    net, size = thin(name).eval(), preset(name).resolution
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(net, torch.rand(1, 3, size, size)), buffer)
+    buffer.seek(0)
+    crops = torch.rand(2, 3, size, size)
+    with torch.no_grad():
+        for a, b in zip(torch.jit.load(buffer)(crops), net(crops), strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["test", "df-test"])
+def test_a_condition_is_a_second_input(name: str) -> None:
+    net = swapper(name, condition=3)
+    session = infer.session(export.to_onnx(net, resolution=64), device="cpu")
+    assert session.inputs == ("crop", "condition")
+    random = np.random.default_rng(1)
+    feeds = {
+        "crop": random.uniform(0, 1, (2, 3, 64, 64)).astype(np.float32),
+        "condition": random.normal(0, 1, (2, 3)).astype(np.float32),
+    }
+    with torch.no_grad():
+        wanted = net(*(torch.from_numpy(feed) for feed in feeds.values()))
+    for answer, tensor in zip(session.run(feeds), wanted, strict=True):
+        assert np.abs(answer - tensor.numpy()).max() < export.STORED
+
+
+@pytest.mark.parametrize(("name", "size"), [("test", 64), ("tiny", 128), ("df-test", 64)])
 def test_onnx_equals_torch(name: str, size: int) -> None:
     net = swapper(name)
     session = infer.session(export.to_onnx(net, resolution=size), device="cpu")
@@ -70,7 +131,7 @@ def test_same_weights_same_bytes() -> None:
 def test_weights_that_half_cannot_hold_are_refused(value: float) -> None:
     net = swapper()
     with torch.no_grad():
-        net.encoder.dense.weight[0, 0] = value
+        net.encoder.get_parameter("dense.weight")[0, 0] = value
     with pytest.raises(ModelError, match=r"weight encoder\.dense\.weight has values that half cannot hold"):
         export.to_onnx(net, resolution=64)
 
@@ -79,7 +140,8 @@ def test_a_network_that_half_storage_would_change_is_refused() -> None:
     """Weights whose differences matter and drown in rounding: large, and cancelling each other."""
     net = swapper()
     with torch.no_grad():
-        net.encoder.dense.weight.copy_(torch.randn_like(net.encoder.dense.weight) * 3000)
+        weight = net.encoder.get_parameter("dense.weight")
+        weight.copy_(torch.randn_like(weight) * 3000)
         net.decoder.get_parameter("dense.weight").mul_(30)
     with pytest.raises(ModelError, match=r"ONNX and torch differ by .* in (rgb|mask)"):
         export.to_onnx(net, resolution=64)

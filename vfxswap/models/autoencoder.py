@@ -3,144 +3,142 @@
 The encoder squeezes a crop into a code that says pose, expression, gaze and light; a performer's decoder
 paints that performer so. Encoding the double and decoding with the likeness's decoder is the swap. Each
 decoder also paints a mask: where its face covers the crop.
+
+This file is the frame; an `Architecture` fills it with networks (`convolutional`, `df`).
 """
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vfxswap.models.blocks import SLOPE, Down, Residual, Up
+from vfxswap.errors import ModelError
 
 
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
-    """Sizes of the networks. `resolution` must be `8 * 2**(number of stages)`."""
+class AutoencoderConfig(Protocol):
+    """What every architecture's config says; the sizes of its layers are its own business."""
 
-    resolution: int
-    encoder: tuple[int, ...]
-    """Channels after each halving, from the crop down to 8 x 8."""
-    encoder_residuals: tuple[int, ...]
-    """Residual blocks after each halving."""
-    neck: int
-    """Channels of the 8 x 8 grid on both sides of the dense code."""
-    code: int
-    """Length of the code."""
-    decoder: tuple[int, ...]
-    """Channels of the 8 x 8 grid and after each doubling."""
-    decoder_residuals: tuple[int, ...]
-    """Residual blocks after each doubling."""
+    @property
+    def architecture(self) -> str:
+        """Its name in `models.ARCHITECTURES`."""
 
-    def __post_init__(self) -> None:
-        stages = len(self.encoder)
-        if self.resolution != 8 * 2**stages or len(self.decoder) != stages + 1:
-            raise ValueError(f"resolution {self.resolution} does not fit {stages} stages")
+    @property
+    def resolution(self) -> int:
+        """Side S of the crops in pixels."""
+
+    @property
+    def code(self) -> int:
+        """Length of the code."""
+
+    @property
+    def condition(self) -> int:
+        """Length of what the decoders are told beside the code; 0 for nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> AutoencoderConfig:
-        """The config that `to_json` gave."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return AutoencoderConfig(**plain)
 
 
-class Encoder(nn.Module):
-    """(N, 3, S, S) in [0, 1] -> (N, code)."""
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A kind of network: what a file of this package offers to `models.ARCHITECTURES`.
 
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for stage, width in enumerate(config.encoder):
-            layers.append(Down(channels, width, kernel=5 if stage == 0 else 3))
-            layers.extend(Residual(width) for _ in range(config.encoder_residuals[stage]))
-            channels = width
-        layers.append(nn.Conv2d(channels, config.neck, 1))
-        self.body = nn.Sequential(*layers)
-        self.dense = nn.Linear(config.neck * 64, config.code)
+    Attributes:
+        name: what checkpoints and manifests call it.
+        from_json: the config that `to_json` gave.
+        encoder: config -> module, (N, 3, S, S) in [0, 1] -> (N, code).
+        bridge: config -> module that the performers share behind the code, (N, code + condition) -> what a decoder
+            takes. An architecture without one passes its codes through.
+        decoder: config -> module, what the bridge gives -> rgb (N, 3, S, S) and mask (N, 1, S, S), both in [0, 1].
+        presets: named sizes.
+    """
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        """Encode crops in model space."""
-        x = self.body(rgb * 2.0 - 1.0)
-        code: Tensor = self.dense(functional.leaky_relu(x, SLOPE).flatten(1))
-        return code
-
-
-class Decoder(nn.Module):
-    """(N, code) -> rgb (N, 3, S, S) and mask (N, 1, S, S), both in (0, 1)."""
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        self.neck = config.neck
-        self.dense = nn.Linear(config.code, config.neck * 64)
-        self.lift = nn.Conv2d(config.neck, config.decoder[0], 3, padding=1)
-        layers: list[nn.Module] = []
-        for stage, (inputs, outputs) in enumerate(itertools.pairwise(config.decoder)):
-            layers.append(Up(inputs, outputs))
-            layers.extend(Residual(outputs) for _ in range(config.decoder_residuals[stage]))
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Conv2d(config.decoder[-1], 4, 3, padding=1)
-
-    def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Paint the performer and the mask."""
-        x = functional.leaky_relu(self.dense(code), SLOPE).view(-1, self.neck, 8, 8)
-        x = torch.sigmoid(self.head(self.body(functional.leaky_relu(self.lift(x), SLOPE))))
-        return x[:, :3], x[:, 3:]
+    name: str
+    from_json: Callable[[Mapping[str, Any]], Any]
+    encoder: Callable[[Any], nn.Module]
+    decoder: Callable[[Any], nn.Module]
+    presets: Mapping[str, Any]
+    bridge: Callable[[Any], nn.Module] = lambda _config: nn.Identity()
 
 
 class Autoencoder(nn.Module):
-    """Shared encoder and one decoder for each performer."""
+    """Shared encoder and bridge, and one decoder for each performer; any number of performers."""
 
-    def __init__(self, config: AutoencoderConfig, performers: tuple[str, ...]) -> None:
+    def __init__(self, config: AutoencoderConfig, performers: tuple[str, ...], architecture: Architecture) -> None:
         super().__init__()
         self.config = config
         self.performers = performers
-        self.encoder = Encoder(config)
-        self.decoders = nn.ModuleDict({name: Decoder(config) for name in performers})
+        self.encoder = architecture.encoder(config)
+        self.bridge = architecture.bridge(config)
+        self.decoders = nn.ModuleDict({name: architecture.decoder(config) for name in performers})
 
-    def forward(self, rgb: Tensor, performer: str) -> tuple[Tensor, Tensor]:
+    def paint(self, code: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Codes (N, code), and (N, condition) if the config has one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
+        rgb, mask = self.decoders[performer](self.bridge(told(code, condition, self.config.condition)))
+        return rgb, mask
+
+    def forward(self, rgb: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) model space -> rgb (N, 3, S, S), mask (N, 1, S, S) painted as `performer`."""
-        rgb_out, mask = self.decoders[performer](self.encoder(rgb))
-        return rgb_out, mask
+        return self.paint(self.encoder(rgb), performer, condition)
+
+
+def told(code: Tensor, condition: Tensor | None, length: int) -> Tensor:
+    """Code and condition side by side; raises ValueError when a condition is missing or not wanted."""
+    # Its length is left to the layer behind: shapes are no Python numbers while a network is traced.
+    if (condition is None) != (length == 0):
+        wanted = f"a condition of length {length}" if length else "no condition"
+        raise ValueError(f"the network wants {wanted}, got {'none' if condition is None else 'one'}")
+    return code if condition is None else torch.cat([code, condition.to(code.dtype)], dim=1)
 
 
 class Swapper(nn.Module):
-    """What ships: the encoder and the likeness's decoder. Input `crop`, outputs `rgb` and `mask`."""
+    """What ships: encoder, bridge and likeness decoder. Inputs `crop` (and `condition`), outputs `rgb` and `mask`."""
 
     def __init__(self, net: Autoencoder, likeness: str) -> None:
         super().__init__()
+        self.condition = net.config.condition
         self.encoder = net.encoder
+        self.bridge = net.bridge
         self.decoder = net.decoders[likeness]
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, S, S) in [0, 1] -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
-        rgb, mask = self.decoder(self.encoder(crop))
+    def forward(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(N, 3, S, S) in [0, 1], and (N, condition) if there is one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
+        rgb, mask = self.decoder(self.bridge(told(self.encoder(crop), condition, self.condition)))
         return rgb, mask
 
 
-def cost(config: AutoencoderConfig) -> tuple[int, float]:
-    """(parameters, GFLOP for one face) of encoder + one decoder; a multiply-add counts as two operations."""
-    swapper = Swapper(Autoencoder(config, ("likeness",)), "likeness")
-    parameters = sum(p.numel() for p in swapper.parameters())
-    operations = 0
+@torch.no_grad()
+def transfer_encoder(
+    source: Mapping[str, Tensor], net: Autoencoder, *, decoders: Mapping[str, str] | None = None
+) -> None:
+    """Start `net` where another network has come to: its encoder and bridge, and some decoders.
 
-    def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal operations
-        # A weight is (outputs, inputs per group, height, width) or (outputs, inputs): all but the first are one output.
-        weight = module.get_parameter("weight")
-        operations += 2 * (weight.numel() // weight.shape[0]) * output.numel()
+    Args:
+        source: the other network's `state_dict()`, same architecture and sizes; its performers may be others.
+        net: changed in place, whole or not at all.
+        decoders: performer of `net` -> performer of `source` whose decoder theirs starts as. Others stay as they are.
 
-    for module in swapper.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        swapper(torch.zeros(1, 3, config.resolution, config.resolution))
-    return parameters, operations / 1e9
+    Raises:
+        ModelError: `source` lacks a weight, or one has another shape.
+    """
+    moves = {name: name for name in net.state_dict() if not name.startswith("decoders.")}
+    for ours, theirs in (decoders or {}).items():
+        if ours not in net.decoders:
+            raise ModelError(f"the network has no performer {ours!r}", hint=f"it has {', '.join(net.performers)}")
+        prefix, other = f"decoders.{ours}.", f"decoders.{theirs}."
+        moves |= {name: other + name.removeprefix(prefix) for name in net.state_dict() if name.startswith(prefix)}
+    own = net.state_dict()
+    for ours, theirs in moves.items():
+        if theirs not in source:
+            raise ModelError(f"the other model has no weight {theirs}", hint="take one of the same preset")
+        if source[theirs].shape != own[ours].shape:
+            raise ModelError(
+                f"weight {theirs} of the other model is {tuple(source[theirs].shape)}, here it is "
+                f"{tuple(own[ours].shape)}",
+                hint="take one of the same preset",
+            )
+    for ours, theirs in moves.items():
+        own[ours].copy_(source[theirs])

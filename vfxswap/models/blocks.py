@@ -21,20 +21,42 @@ class Down(nn.Module):
         return functional.leaky_relu(self.conv(x), SLOPE)
 
 
-class Up(nn.Module):
-    """Double the raster by sub-pixel convolution (Shi et al., CVPR 2016), initialised without checkerboard.
+class Patches(nn.Module):
+    """Squares of `side` pixels become channels; a 3x3 convolution over them, leaky ReLU."""
 
-    The four sub-pixels of each output channel start equal (ICNR, Aitken et al. 2017).
+    def __init__(self, inputs: int, outputs: int, *, side: int) -> None:
+        super().__init__()
+        self.unshuffle = nn.PixelUnshuffle(side)
+        self.conv = nn.Conv2d(inputs * side**2, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H/side, W/side)."""
+        return functional.leaky_relu(self.conv(self.unshuffle(x)), SLOPE)
+
+
+def smooth(conv: nn.Conv2d, *, times: int) -> None:
+    """Let a sub-pixel convolution start without a checkerboard (ICNR, Aitken et al. 2017).
+
+    Args:
+        conv: in front of a pixel shuffle; all sub-pixels of an output channel start equal.
+        times: how many times the shuffle enlarges; 1 changes nothing.
     """
+    if times == 1:
+        return
+    with torch.no_grad():
+        count = times**2
+        conv.weight.copy_(conv.weight[::count].clone().repeat_interleave(count, dim=0))
+        nn.init.zeros_(conv.get_parameter("bias"))
+
+
+class Up(nn.Module):
+    """Double the raster by sub-pixel convolution (Shi et al., CVPR 2016), initialised without checkerboard."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs * 4, 3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
-        with torch.no_grad():
-            weight = self.conv.weight[::4].clone()
-            self.conv.weight.copy_(weight.repeat_interleave(4, dim=0))
-            nn.init.zeros_(self.conv.get_parameter("bias"))
+        smooth(self.conv, times=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, 2H, 2W)."""

@@ -38,7 +38,8 @@ def to_onnx(swapper: Swapper, *, resolution: int) -> bytes:
 
     Returns:
         ONNX bytes, the same for the same weights and library versions. Input `crop` (N, 3, S, S) float32, outputs
-        `rgb` (N, 3, S, S) and `mask` (N, 1, S, S) float32, all 0..1; N is free.
+        `rgb` (N, 3, S, S) and `mask` (N, 1, S, S) float32, all 0..1; N is free. A conditioned network has a second
+        input `condition` (N, condition) float32.
 
     Raises:
         ModelError: a weight is not finite or too large for half, or ONNX Runtime's answer differs by more than
@@ -66,17 +67,19 @@ def _rounded(swapper: Swapper) -> Swapper:
 
 def _trace(swapper: Swapper, *, resolution: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
-    batch = {0: "N"}
+    examples = [torch.zeros(1, 3, resolution, resolution), torch.zeros(1, swapper.condition)]
+    inputs = ["crop", "condition"][: 2 if swapper.condition else 1]
+    outputs = ["rgb", "mask"]
     with warnings.catch_warnings():
         # The tracing exporter is enough for these networks; its successor needs onnxscript on top of onnx.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             swapper,
-            (torch.zeros(1, 3, resolution, resolution),),
+            tuple(examples[: len(inputs)]),
             buffer,  # type: ignore[arg-type]  # the tracing exporter takes a stream
-            input_names=["crop"],
-            output_names=["rgb", "mask"],
-            dynamic_axes={"crop": batch, "rgb": batch, "mask": batch},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "N"} for name in (*inputs, *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -106,9 +109,12 @@ def _check(data: bytes, *, rounded: Swapper, trained: Swapper, resolution: int) 
     """Compare on noise of three sizes of detail: outputs of a network that was traced wrongly differ everywhere."""
     random = np.random.default_rng(0)
     crops = np.stack([_noise(random, detail=2**i, size=resolution) for i in range(_PROBES)])
-    answers = infer.session(data, device="cpu").run(crop=crops)
+    feeds = {"crop": crops}
+    if trained.condition:
+        feeds["condition"] = random.normal(0, 1, (_PROBES, trained.condition)).astype(np.float32)
+    answers = infer.session(data, device="cpu").run(feeds)
     for reference, limit in ((rounded, FAITHFUL), (trained, STORED)):
-        wanted = reference(torch.from_numpy(crops))
+        wanted = reference(*(torch.from_numpy(feed) for feed in feeds.values()))
         for name, answer, tensor in zip(("rgb", "mask"), answers, wanted, strict=True):
             if answer.shape != tuple(tensor.shape):
                 raise ModelError(f"ONNX gives {name} of shape {answer.shape}, torch {tuple(tensor.shape)}")

@@ -1,0 +1,62 @@
+"""Networks in integers: the same pictures within little, smaller, and the same bytes each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vfxswap import infer
+from vfxswap.errors import ModelError
+from vfxswap.models import export, quantize
+from vfxswap.models.autoencoder import Swapper
+
+from .test_export import swapper
+
+
+def crops(seed: int, count: int = 8, size: int = 64) -> np.ndarray:
+    """Smooth pictures, as faces are."""
+    coarse = torch.from_numpy(np.random.default_rng(seed).uniform(0, 1, (count, 3, 4, 4)).astype(np.float32))
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1).numpy()
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[bytes, bytes]:
+    data = export.to_onnx(swapper(), resolution=64)
+    return data, quantize.to_int8(data, crops(0))
+
+
+def test_integers_paint_nearly_the_same(both: tuple[bytes, bytes]) -> None:
+    full, small = (infer.session(data, device="cpu") for data in both)
+    unseen = crops(1)
+    for a, b in zip(full.run(crop=unseen), small.run(crop=unseen), strict=True):
+        assert a.shape == b.shape
+        assert b.dtype == np.float32
+        assert 0 < float(np.abs(a - b).mean()) < 0.02 * float(np.ptp(a))
+
+
+def test_the_loss_is_that_of_psnr_against_the_truth(both: tuple[bytes, bytes]) -> None:
+    unseen = crops(1, count=2)
+    truth = np.random.default_rng(2).uniform(0, 1, unseen.shape).astype(np.float32)
+    inside = np.zeros((2, 1, 64, 64), bool)
+    inside[:, :, 10:50, 20:40] = True
+    psnr = []
+    for data in both:
+        rgb = infer.session(data, device="cpu").run(crop=unseen)[0]
+        psnr.append(-10 * np.log10(((rgb - truth) ** 2)[:, :, 10:50, 20:40].mean()))
+    lost = quantize.loss_db(*both, crops=unseen, truth=truth, inside=inside)
+    assert lost == pytest.approx(psnr[0] - psnr[1], abs=1e-3)
+    assert quantize.loss_db(both[0], both[0], crops=unseen, truth=truth, inside=inside) == 0
+
+
+def test_same_network_same_bytes(both: tuple[bytes, bytes]) -> None:
+    assert quantize.to_int8(both[0], crops(0)) == both[1]
+    assert quantize.to_int8(both[0], crops(3)) != both[1]
+
+
+def test_what_cannot_be_quantised_is_refused(both: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ModelError, match="7 crops are too few"):
+        quantize.to_int8(both[0], crops(0, count=7))
+    told: Swapper = swapper(condition=3)
+    with pytest.raises(ModelError, match="only networks with the one input crop"):
+        quantize.to_int8(export.to_onnx(told, resolution=64), crops(0))
