@@ -31,26 +31,34 @@ _LEAST_SIGMA = 1e-3
 """Pixels; a blur below that changes nothing."""
 
 _TOP, _CHIN = 10, 152
+_LEFT, _RIGHT = 454, 234
 _FOREHEAD = (67, 109, 10, 338, 297)
-_RAISE = 0.05
-"""How far the forehead's rim is raised, as a part of the face's height."""
+_RIM: tuple[tuple[tuple[int, ...], float, float], ...] = (
+    (_FOREHEAD, 0.03, 0.0),
+    ((54, 103, 67, 284, 332, 297), 0.03, 0.04),
+    ((176, 148, 152, 377, 400), -0.06, 0.2),
+    ((136, 150, 149, 365, 379, 378), 0.0, 0.15),
+)
+"""Where the face goes on beyond the mesh: which points are moved, how far up and back, in heights of the face.
+
+Forehead, temples, the underside of chin and jaw. Measured on rendered performers with known outlines.
+"""
 
 
 def oval(points: F64, *, size: int, soft: float = 0.0) -> Matte:
-    """(size, size) coverage of the face from its landmarks: the hull of the mesh, the forehead raised.
+    """(size, size) coverage of the face from its landmarks: the hull of the mesh, carried on at its rim.
 
-    The mesh ends well below the hairline; a performer's forehead is part of the likeness.
+    The mesh ends below the hairline and at the chin's edge; forehead, temples and the jaw's underside, which shows
+    when the head is raised or turned, are part of the likeness.
 
     Args:
-        points: (468 or 478, 2 or 3) landmarks in crop pixels.
+        points: (468 or 478, 3) landmarks in crop pixels, depth away from the camera.
         size: side of the crop.
         soft: standard deviation of the edge in pixels; 0 is one pixel of antialiasing.
     """
     scale = 2
     flat = points[: mesh.MESH_COUNT, :2]
-    up = flat[_TOP] - flat[_CHIN]
-    raised = flat[list(_FOREHEAD)] + _RAISE * up
-    hull = cv2.convexHull(np.concatenate([flat, raised]).astype(np.float32)) * scale
+    hull = cv2.convexHull(np.concatenate([flat, _beyond(points)]).astype(np.float32)) * scale
     image = np.zeros((size * scale, size * scale), np.uint8)
     fixed = np.round(hull * 2**_SUBPIXEL - 2 ** (_SUBPIXEL - 1)).astype(np.int32)
     cv2.fillConvexPoly(image, fixed, 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL)
@@ -58,6 +66,15 @@ def oval(points: F64, *, size: int, soft: float = 0.0) -> Matte:
     if soft > 0:
         out = np.asarray(cv2.GaussianBlur(out, (0, 0), soft), np.float32)
     return Matte(np.asarray(out, np.float32))
+
+
+def _beyond(points: F64) -> F64:
+    """(M, 2) positions beyond the mesh's rim, where the face goes on: _RIM moved along the head's own axes."""
+    up = points[_TOP] - points[_CHIN]
+    across = points[_LEFT] - points[_RIGHT]
+    back = np.cross(across, up)
+    back *= -np.linalg.norm(up) / np.linalg.norm(back)
+    return np.concatenate([(points[list(ids)] + rise * up + deep * back)[:, :2] for ids, rise, deep in _RIM])
 
 
 def eyes(points: F64, *, window: Window) -> Matte:
