@@ -63,7 +63,8 @@ class FrameDone(Event):
 class Scored(Event):
     """A training was scored on crops it never trains on (docs/training.md).
 
-    `rate`: steps per second; `left`: seconds until the budget is spent.
+    `rate`: steps per second; `left`: seconds until the budget is spent. `expected`: held-out PSNR of the likeness then,
+    dB, as far as the scores so far suggest, `spread` to either side; None while there are too few.
     """
 
     event: ClassVar[str] = "scored"
@@ -72,6 +73,8 @@ class Scored(Event):
     left: float
     losses: dict[str, float]
     scores: dict[str, float]
+    expected: float | None = None
+    spread: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +100,12 @@ class FrameFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Done(Event):
-    """The work ended. `manifest`: its record, or empty; `counts`: frames by status."""
+    """The work ended. `manifest`: its record, or empty; `counts`: frames by status; `reason`: why, if it is news."""
 
     event: ClassVar[str] = "done"
     manifest: str
     counts: dict[str, int]
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,3 +56,28 @@ def write_plate(folder: Path, *, frames: int, tint: tuple[float, float, float] =
     for i in range(frames):
         support.write_frame(folder / f"look.{1001 + i}.exr", look(i, count=frames, tint=tint), frame=1001 + i)
     return str(folder / "look.####.exr")
+
+
+class Place:
+    """A studio with a faceset of each performer."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.studio = support.Studio.make(root / "studio")
+        self.trust = trusted(self.studio)
+        self.plate = write_plate(root / "ben_plate", frames=5)
+        other = write_plate(root / "anna_plate", frames=4, tint=(0.7, 0.9, 1.1))
+        common = ("--size", 80, "--device", "cpu", *self.trust)
+        self.built = [
+            vfxswap(
+                "faceset", "build", self.plate, "--performer", "ben", "--output", root / "ben", "--stills", *common
+            ),
+            vfxswap("faceset", "build", other, "--performer", "anna", "--output", root / "anna", *common),
+        ]
+
+    def train(self, folder: Path, *more: object, **environment: str) -> Done:
+        return vfxswap("train", folder, *self.facesets, *self.trust, "--device", "cpu", *more, **environment)
+
+    @property
+    def facesets(self) -> tuple[object, ...]:
+        return ("--likeness", self.root / "ben", "--double", self.root / "anna")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,40 +15,7 @@ import pytest
 from vfxswap import faceset, vfxmodel
 from vfxswap.pixels import ModelRgb
 
-from .. import support
-from .facesets import COMMAND, ENVIRONMENT, Done, files, trusted, vfxswap, write_plate
-
-
-class Place:
-    """A studio with a faceset of each performer."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.studio = support.Studio.make(root / "studio")
-        self.trust = trusted(self.studio)
-        self.plate = write_plate(root / "ben_plate", frames=5)
-        other = write_plate(root / "anna_plate", frames=4, tint=(0.7, 0.9, 1.1))
-        common = ("--size", 80, "--device", "cpu", *self.trust)
-        self.built = [
-            vfxswap(
-                "faceset", "build", self.plate, "--performer", "ben", "--output", root / "ben", "--stills", *common
-            ),
-            vfxswap("faceset", "build", other, "--performer", "anna", "--output", root / "anna", *common),
-        ]
-
-    def train(self, folder: Path, *more: object, **environment: str) -> Done:
-        return vfxswap("train", folder, *self.facesets, *self.trust, "--device", "cpu", *more, **environment)
-
-    @property
-    def facesets(self) -> tuple[object, ...]:
-        return ("--likeness", self.root / "ben", "--double", self.root / "anna")
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    made = Place(tmp_path_factory.mktemp("place"))
-    assert [done.returncode for done in made.built] == [0, 0], [done.stderr for done in made.built]
-    return made
+from .facesets import COMMAND, ENVIRONMENT, Place, files, vfxswap
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +37,7 @@ def _consent_ids(place: Place) -> list[str]:
 def test_a_training_leaves_what_people_and_programs_read(model_dir: Path) -> None:
     names = files(model_dir)
     assert names == ["checkpoint-00000000.safetensors", "checkpoint-00000004.safetensors", "metrics.jsonl",
-                     "preview.png", "state.json"]  # fmt: skip
+                     "preview.png", "previews/step-00000004.png", "state.json", "training.html"]  # fmt: skip
     line = json.loads((model_dir / "metrics.jsonl").read_text())
     assert line["step"] == 4
     assert 0 <= line["scores"]["judge_accuracy"] <= 1
@@ -154,6 +122,76 @@ def test_a_missing_faceset_is_4(place: Place, tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+def state_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    return found
+
+
+def test_more_is_on_top_of_what_is_spent(place: Place, tmp_path: Path) -> None:
+    folder, small = tmp_path / "m", ("--preset", "test", "--batch", "2")
+    assert place.train(folder, *small, "--steps", "+2").returncode == 0
+    assert place.train(folder, "--steps", "+3").returncode == 0
+    assert state_of(folder)["step"] == 5
+    before = state_of(folder)["seconds"]
+    more = place.train(folder, "--minutes", "+0.02")
+    assert more.returncode == 0, more.stderr
+    after = state_of(folder)
+    assert after["config"]["steps"] is None
+    assert after["config"]["minutes"] == pytest.approx(before / 60 + 0.02)
+    assert after["seconds"] >= before + 1.2
+
+
+def test_frames_that_went_wrong_join_the_faceset(place: Place, tmp_path: Path) -> None:
+    """A few frames of the double's plate as a faceset of their own, and training goes on with both."""
+    folder, worst = tmp_path / "m", tmp_path / "worst"
+    assert place.train(folder, "--preset", "test", "--batch", "2", "--steps", "2").returncode == 0
+    built = vfxswap("faceset", "build", place.root / "anna_plate" / "look.####.exr", "--frames", "1001-1004",
+                    "--performer", "anna", "--output", worst, "--size", 80, "--device", "cpu",
+                    *place.trust)  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    more = place.train(folder, "--double", worst, "--steps", "+2")
+    assert more.returncode == 0, more.stderr
+    assert "the faceset of the double is not the one of the first 2 steps" in more.stderr
+    state = state_of(folder)
+    assert (state["step"], set(state["data"])) == (4, {"likeness", "double", "double 2"})
+    assert state["data"]["double 2"] == faceset.load(worst).digest()
+
+    wrong = place.train(tmp_path / "other", "--double", place.root / "ben", "--steps", "1")
+    assert wrong.returncode == 2
+    assert "the facesets are of anna and ben" in wrong.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_training_begins_from_another(place: Place, model_dir: Path, tmp_path: Path) -> None:
+    small = ("--preset", "test", "--batch", "2", "--steps", "2")
+    done = place.train(tmp_path / "new", "--from", model_dir, *small, "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    state = state_of(tmp_path / "new")
+    assert (state["warm_start"]["name"], state["warm_start"]["step"]) == ("model", 4)
+    assert state["earlier"][0]["consents"] == state["consents"]
+    # The same command again goes on; a run that was begun without it cannot be begun from elsewhere.
+    assert place.train(tmp_path / "new", "--from", model_dir, "--steps", "+1").returncode == 0
+    late = place.train(model_dir, "--from", tmp_path / "new", "--steps", "+1")
+    assert late.returncode == 4
+    assert "begun without --from" in late.stderr
+    assert vfxswap("export", tmp_path / "new", "--output", tmp_path / "n.vfxmodel", *place.trust).returncode == 0
+
+    other = place.train(tmp_path / "tiny", "--from", model_dir, "--preset", "tiny", "--steps", "1")
+    assert other.returncode == 4
+    assert "has another network (preset test); use --preset test" in other.stderr
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_without_tensorboard_it_is_said(place: Place, tmp_path: Path) -> None:
+    absent = tmp_path / "absent" / "tensorboard"
+    absent.mkdir(parents=True)
+    (absent / "__init__.py").write_text("raise ModuleNotFoundError('no tensorboard', name='tensorboard')\n")
+    done = place.train(tmp_path / "m", "--preset", "test", "--steps", "1", "--tensorboard",
+                       PYTHONPATH=str(tmp_path / "absent"))  # fmt: skip
+    assert done.returncode == 4
+    assert "tensorboard is not installed; pip install 'vfxswap[tensorboard]'" in done.stderr
+
+
 # ------------------------------------------------------------------------------------------------- export
 
 
@@ -178,6 +216,40 @@ def test_an_exported_model_opens_with_a_real_grant(place: Place, model_dir: Path
     before = path.read_bytes()
     assert vfxswap("export", model_dir, "--output", path, "--overwrite", *place.trust).returncode == 0
     assert path.read_bytes() == before
+
+
+def test_integers_are_calibrated_on_the_facesets_of_the_training(place: Place, model_dir: Path, tmp_path: Path) -> None:
+    """That they paint nearly the same is tested where there are enough crops (tests/train/test_package.py)."""
+    path = tmp_path / "small.vfxmodel"
+    sets = ("--likeness", place.root / "ben", "--double", place.root / "anna")
+    done = vfxswap("export", model_dir, "--output", path, "--precision", "int8", *sets, *place.trust)
+    assert done.returncode == 4
+    assert "crops are too few to find the ranges of integers" in done.stderr
+    assert not path.exists()
+    swapped = ("--likeness", place.root / "anna", "--double", place.root / "ben")
+    done = vfxswap("export", model_dir, "--output", path, "--precision", "int8", *swapped, *place.trust)
+    assert done.returncode == 2
+    assert "give those that the training was on" in done.stderr
+    assert vfxswap("export", model_dir, "--output", path, "--precision", "int8", *place.trust).returncode == 2
+
+
+def test_the_best_and_older_checkpoints_are_exported(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    run = ("--preset", "test", "--batch", "2", "--steps", "4", "--score-every", "1", "--keep", "3")
+    assert place.train(folder, *run).returncode == 0
+    hashes = {}
+    for which in ("latest", "4", "3", "best"):
+        done = vfxswap(
+            "export", folder, "--checkpoint", which, "--output", tmp_path / f"{which}.vfxmodel", *place.trust
+        )
+        assert done.returncode == 0, done.stderr
+        hashes[which] = vfxmodel.read_card(tmp_path / f"{which}.vfxmodel").onnx_sha256
+    assert hashes["latest"] == hashes["4"] != hashes["3"]
+    assert hashes["best"] in hashes.values()
+    gone = vfxswap("export", folder, "--checkpoint", "77", "--output", tmp_path / "x.vfxmodel", *place.trust)
+    assert gone.returncode == 4
+    assert "no checkpoint '77' is kept" in gone.stderr
+    assert not (tmp_path / "x.vfxmodel").exists()
 
 
 @pytest.mark.parametrize(

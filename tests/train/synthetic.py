@@ -140,7 +140,9 @@ def grant(studio: support.Studio) -> Grant:
 
 def trainer(folder: Path, studio: support.Studio, **fields: Any) -> Trainer:
     """A trainer of ben over anna on the CPU; `fields` are the config's."""
-    more: dict[str, Any] = {key: fields.pop(key) for key in ("likeness", "double", "warn") if key in fields}
+    more: dict[str, Any] = {
+        key: fields.pop(key) for key in ("likeness", "double", "warn", "source", "others") if key in fields
+    }
     encoding = fields.get("encoding", "srgb")
     banks: dict[str, Any] = {"likeness": bank(BEN, encoding=encoding), "double": bank(ANNA, encoding=encoding)}
     return Trainer(folder, config=config(**fields), grant=grant(studio), device="cpu", **{**banks, **more})

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
+import pytest
 import torch
 
+from vfxswap.errors import FacesetError
 from vfxswap.train import bank as banks
-from vfxswap.train.data import Augment, Batch, centred, draw
+from vfxswap.train.data import Augment, Batch, Prefetch, centred, draw
+from vfxswap.train.disguise import disguised
 
 from . import synthetic
 
-STILL = Augment(rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, slope=0, noise=0)
+STILL = Augment(
+    rotate_deg=0, scale=0, shift=0, flip=0, warp=0, disguise=0, color=0, exposure=0, slope=0, noise=0, occlude=0
+)
 
 
 def taken(batch: Batch) -> list[torch.Tensor]:
-    return [getattr(batch, field.name) for field in dataclasses.fields(batch)]
+    return [value for value in vars(batch).values() if value is not None]
 
 
 def test_a_draw_depends_on_seed_and_step_alone() -> None:
@@ -30,6 +36,14 @@ def test_a_draw_depends_on_seed_and_step_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, drawn(1, 7), strict=True))
     assert not torch.equal(first[0], drawn(1, 8)[0])
     assert not torch.equal(first[0], drawn(2, 7)[0])
+
+
+def test_a_batch_can_be_drawn_in_parts() -> None:
+    bank = disguised(synthetic.bank(synthetic.BEN), synthetic.bank(synthetic.ANNA))
+    whole = draw(bank, count=6, size=64, seed=1, step=3, augment=Augment())
+    parts = [draw(bank, count=n, size=64, seed=1, step=3, augment=Augment(), first=f) for f, n in ((0, 4), (4, 2))]
+    for one, two, both in zip(*map(taken, (*parts, whole)), strict=True):
+        assert torch.allclose(torch.cat([one, two]), both, atol=1e-6)
 
 
 def test_performers_get_different_draws() -> None:
@@ -94,6 +108,24 @@ def test_rare_angles_are_drawn_more_often() -> None:
     assert np.ptp(weights[:-1]) == 0
 
 
+def test_the_tone_of_a_crop_is_that_of_its_face() -> None:
+    bank = synthetic.bank(synthetic.BEN)
+    dark = dataclasses.replace(bank, rgb=bank.rgb * torch.linspace(0.5, 1, len(bank))[:, None, None, None].half())
+    assert dark.tones.shape == (len(bank), 3)
+    np.testing.assert_allclose((dark.tones / bank.tones)[:, 0], np.linspace(0.5, 1, len(bank)), atol=0.01)
+    np.testing.assert_allclose(bank.tones.mean(axis=0), bank.skin, atol=0.01)
+    faceless = dataclasses.replace(bank, mask=bank.mask * (torch.arange(len(bank)) > 0)[:, None, None, None])
+    np.testing.assert_allclose(faceless.tones[0], faceless.skin)
+
+
+def test_the_ladder_has_no_step_for_held_out_crops() -> None:
+    bank = synthetic.bank(synthetic.BEN, count=24)
+    assert bank.ladder[-1] == 1.0
+    wide = np.diff(bank.ladder, prepend=0.0)
+    assert set(np.flatnonzero(wide == 0)) == set(bank.held_out)
+    np.testing.assert_allclose(wide, bank.chance, atol=1e-12)
+
+
 def test_core_lies_inside_the_mask_and_the_rim_around_it() -> None:
     _, mask = synthetic.picture(80, 0.0, skin=(1, 1, 1), width=0.3, eyes=0.05)
     core, rim = banks.core_map(mask), banks.rim_map(mask)
@@ -112,3 +144,60 @@ def test_errors_in_the_eyes_weigh_most() -> None:
     nose = points[1, :2].round().astype(int)
     assert focus[eye[1], eye[0]] > 1
     assert focus[nose[1], nose[0]] < 0.2
+
+
+class _Log:
+    """Makes things of steps, and remembers which."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, step: int) -> int:
+        self.threads.add(threading.current_thread().name)
+        if step == 13:
+            raise FacesetError("step 13 cannot be drawn")
+        self.made.append(step)
+        return step * step
+
+
+def test_steps_are_made_ahead_in_the_background() -> None:
+    log = _Log()
+    with Prefetch(log) as batches:
+        assert [batches(step) for step in range(5)] == [0, 1, 4, 9, 16]
+    assert log.made[:5] == [0, 1, 2, 3, 4]
+    assert threading.current_thread().name not in log.threads
+
+
+def test_a_run_may_go_back_and_repeats_what_it_saw() -> None:
+    with Prefetch(_Log(), ahead=3) as batches:
+        assert [batches(step) for step in (0, 1, 2, 7, 3, 4, 4, 0)] == [0, 1, 4, 49, 9, 16, 16, 0]
+
+
+def test_what_cannot_be_made_is_raised_at_its_own_step() -> None:
+    with Prefetch(_Log()) as batches:
+        assert batches(12) == 144
+        with pytest.raises(FacesetError, match="13"):
+            batches(13)
+        with pytest.raises(FacesetError, match="13"):
+            batches(13)
+        assert batches(14) == 196
+
+
+def test_without_threads_nothing_is_made_ahead() -> None:
+    log = _Log()
+    with Prefetch(log, ahead=0) as batches:
+        assert [batches(3), batches(5)] == [9, 25]
+    assert log.made == [3, 5]
+    assert log.threads == {threading.current_thread().name}
+
+
+def test_batches_made_ahead_are_those_made_when_asked_for() -> None:
+    bank = synthetic.bank(synthetic.BEN)
+
+    def make(step: int) -> Batch:
+        return draw(bank, count=4, size=64, seed=1, step=step, augment=Augment(occlude=1))
+
+    with Prefetch(make, ahead=2) as batches:
+        for step in range(4):
+            assert all(torch.equal(a, b) for a, b in zip(taken(batches(step)), taken(make(step)), strict=True))

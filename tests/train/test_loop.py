@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vfxswap import trust
-from vfxswap.errors import Cancelled, ConsentError, ModelError
+from vfxswap.errors import Cancelled, ConsentError, FacesetError, ModelError
 from vfxswap.events import CancelToken
 from vfxswap.train import checkpoint
 from vfxswap.train.loop import METRICS, PREVIEW, Progress, Trainer
@@ -70,9 +70,9 @@ def test_a_resumed_run_is_the_run_that_was_never_broken(tmp_path: Path, studio: 
 
 def test_a_finished_run_has_nothing_to_do(tmp_path: Path, studio: support.Studio) -> None:
     synthetic.trainer(tmp_path, studio, steps=2).run()
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert follow(synthetic.trainer(tmp_path, studio, steps=2)) == []
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert len(follow(synthetic.trainer(tmp_path, studio, steps=3))) == 1
 
 
@@ -94,7 +94,7 @@ def test_a_broken_run_goes_back_and_on_at_a_lower_rate(tmp_path: Path, studio: s
         steps.append(now.step)
         if now.step == 6 and not said:
             with torch.no_grad():
-                trainer.pair.net.encoder.dense.bias.fill_(float("nan"))
+                trainer.pair.net.encoder.get_parameter("dense.bias").fill_(float("nan"))
 
     trainer.run(report=poison)
     # 7 to 11 are unusable, so the run is back at 4 when the fifth of them is reported.
@@ -112,15 +112,43 @@ def test_a_broken_run_goes_back_and_on_at_a_lower_rate(tmp_path: Path, studio: s
 
 
 def test_a_run_that_cannot_be_helped_ends_with_its_last_good_checkpoint(tmp_path: Path, studio: support.Studio) -> None:
-    bank = synthetic.bank(synthetic.BEN)
-    broken = dataclasses.replace(bank, rgb=torch.full_like(bank.rgb, float("nan")))
-    trainer = synthetic.trainer(tmp_path, studio, steps=50, likeness=broken, score_every_steps=None)
-    with pytest.raises(ModelError, match="no finite gradient at step 5, after 3 rollbacks"):
-        trainer.run()
+    trainer = synthetic.trainer(tmp_path, studio, steps=50, score_every_steps=None)
+
+    def poison(_: Progress) -> None:
+        with torch.no_grad():
+            trainer.pair.net.encoder.get_parameter("dense.bias").fill_(float("nan"))
+
+    with pytest.raises(ModelError, match=r"no finite gradient at step .*, after 3 rollbacks"):
+        trainer.run(report=poison)
     state = checkpoint.load_state(tmp_path)
     assert state is not None
     assert state.step == 0
-    checkpoint.load_tensors(tmp_path, state)
+    assert all(bool(torch.isfinite(value).all()) for value in checkpoint.load_tensors(tmp_path, state).values())
+    page = (tmp_path / "training.html").read_text()
+    assert 'data-status="broken"' in page
+    assert "after 3 rollbacks" in page
+
+
+def test_crops_that_are_no_pictures_are_left_out(tmp_path: Path, studio: support.Studio) -> None:
+    said: list[tuple[str, str]] = []
+    whole = synthetic.bank(synthetic.BEN)
+    rgb = whole.rgb.clone()
+    for i in (3, whole.held_out[0]):
+        rgb[i, :, 40, 40] = float("nan")
+    trainer = synthetic.trainer(
+        tmp_path,
+        studio,
+        steps=8,
+        likeness=dataclasses.replace(whole, rgb=rgb),
+        warn=lambda code, message: said.append((code, message)),
+    )
+    assert trainer.likeness.chance[3] == 0
+    assert trainer.likeness.held_out == whole.held_out[1:]
+    trainer.run()
+    assert said == [("crops", "2 of 24 crops of ben hold values that are no numbers (-29.6, -22.6): they are left out")]
+    with pytest.raises(FacesetError, match="24 of 24 crops of ben hold values that are no numbers"):
+        broken = dataclasses.replace(whole, rgb=torch.full_like(rgb, float("nan")))
+        synthetic.trainer(tmp_path / "none", studio, steps=8, likeness=broken)
 
 
 def test_a_collapsed_run_goes_back(tmp_path: Path, studio: support.Studio) -> None:

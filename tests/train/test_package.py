@@ -11,6 +11,7 @@ import torch
 
 from vfxswap import align, trust, vfxmodel
 from vfxswap.errors import ConsentError, ModelError
+from vfxswap.models import quantize
 from vfxswap.models.export import STORED
 from vfxswap.pixels import ModelRgb
 from vfxswap.train import checkpoint, package
@@ -31,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, studio: support.Studio) ->
 def copied(trained: Trainer, folder: Path, **changes: object) -> Path:
     """The training in another folder, its state changed; None removes a field."""
     folder.mkdir()
-    for path in trained.folder.iterdir():
+    for path in (path for path in trained.folder.iterdir() if path.is_file()):
         (folder / path.name).write_bytes(path.read_bytes())
     path = folder / checkpoint.STATE
     state = {**json.loads(path.read_text()), **changes}
@@ -52,6 +53,19 @@ def test_the_model_paints_what_training_painted(tmp_path: Path, trained: Trainer
         rgb, coverage = model.swap(ModelRgb(double.target[i].permute(1, 2, 0).numpy()))
         assert np.abs(rgb - wanted[i].permute(1, 2, 0).numpy()).max() < STORED
         assert np.abs(coverage - mask[i, 0].numpy()).max() < STORED
+
+
+def test_integers_paint_nearly_the_same_and_are_said(tmp_path: Path, trained: Trainer, studio: support.Studio) -> None:
+    banks = (synthetic.bank(synthetic.BEN), synthetic.bank(synthetic.ANNA))
+    grant = synthetic.grant(studio)
+    full = package.export_model(trained.folder, tmp_path / "full.vfxmodel", grant=grant)
+    small = package.export_model(trained.folder, tmp_path / "small.vfxmodel", grant=grant, int8_on=banks)
+    assert (full.precision, small.precision) == ("fp32", "int8")
+    assert -0.2 < small.metrics["int8_loss_db"] <= quantize.MOST_LOSS_DB
+    assert small.painting() != full.painting()
+    with pytest.raises(ModelError, match="are encoded as acescct, the training is in srgb"):
+        other = synthetic.bank(synthetic.BEN, encoding="acescct")
+        package.export_model(trained.folder, tmp_path / "x.vfxmodel", grant=grant, int8_on=(other, banks[1]))
 
 
 def test_the_card_says_where_the_model_comes_from(tmp_path: Path, trained: Trainer, studio: support.Studio) -> None:

@@ -33,14 +33,17 @@ def describe(event: Event) -> str:
             return f"{event.job}: frames {event.frames}" if event.frames else event.job
         case events.Scored():
             values = ", ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
-            return f"step {event.step}: {values} ({event.rate:.1f} steps/s, {event.left / 60:.0f} min left)"
+            end = (
+                f"; likeness_psnr then {event.expected:.1f} ± {event.spread:.1f}" if event.expected is not None else ""
+            )
+            return f"step {event.step}: {values} ({event.rate:.1f} steps/s, {event.left / 60:.0f} min left{end})"
         case events.Warned():
             return f"warning: {_at(event.frame)}{event.message}"
         case events.FrameFailed():
             return f"failed: {_at(event.frame)}{event.message}" + (f"; {event.hint}" if event.hint else "")
         case events.Done():
             counts = ", ".join(f"{count} {status}" for status, count in event.counts.items() if count)
-            return "done" + (f": {counts}" if counts else "")
+            return "done" + (f": {counts}" if counts else "") + (f"; {event.reason}" if event.reason else "")
         case _:
             return ""
 

@@ -8,6 +8,7 @@ into the likeness's decoder. A third network, the code judge, keeps whose face i
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from vfxswap.models import build
 from vfxswap.models.autoencoder import AutoencoderConfig
@@ -22,6 +24,7 @@ from vfxswap.models.discriminator import CodeJudge, Discriminator
 from vfxswap.train import checkpoint, losses
 from vfxswap.train.config import TrainConfig
 from vfxswap.train.data import Batch
+from vfxswap.train.memory import Parts, Rows, part_of
 from vfxswap.train.score import faces_only
 
 _PAINTER_CLIP = 1.0
@@ -40,6 +43,14 @@ class Painted:
     swapped: Tensor | None
     codes: Tensor
     """(2 N, code) float32, the likeness's, then the double's, as the decoders saw them."""
+
+    @staticmethod
+    def joined(parts: list[Painted]) -> Painted:
+        """The parts of a batch as one, without their gradients."""
+        swapped = [p.swapped.detach() for p in parts if p.swapped is not None]
+        codes = [half for i in range(2) for half in (p.codes.detach().chunk(2)[i] for p in parts)]
+        whole = torch.cat([p.reconstructed.detach() for p in parts])
+        return Painted(whole, torch.cat(swapped) if swapped else None, torch.cat(codes))
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,11 @@ class Pair:
         config: TrainConfig,
         device: torch.device,
         bf16: bool,
+        parts: Parts | None = None,
     ) -> None:
         self.likeness, self.double = likeness, double
         self.config, self.device, self.bf16 = config, device, bf16
+        self.parts = parts or Parts()
         torch.manual_seed(config.seed)
         self.net = _placed(build(architecture, network, (likeness, double)), device)
         self.average = _placed(build(architecture, network, (likeness, double)), device)
@@ -81,11 +94,15 @@ class Pair:
         self.average.requires_grad_(False)
         self.judge = _placed(Discriminator((likeness,)), device)
         self._painter_opt = torch.optim.AdamW(
-            self.net.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4
+            self.net.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
         )
-        self._judge_opt = torch.optim.AdamW(self.judge.parameters(), lr=config.judge_rate, betas=(0.0, 0.99))
+        self._judge_opt = torch.optim.AdamW(
+            self.judge.parameters(), lr=config.judge_rate, betas=(0.0, 0.99), fused=True
+        )
         self.code_judge = CodeJudge(network.code).to(device)
-        self._code_opt = torch.optim.AdamW(self.code_judge.parameters(), lr=config.judge_rate, betas=(0.5, 0.99))
+        self._code_opt = torch.optim.AdamW(
+            self.code_judge.parameters(), lr=config.judge_rate, betas=(0.5, 0.99), fused=True
+        )
 
     # -- one step ---------------------------------------------------------------------------------------------
 
@@ -95,7 +112,7 @@ class Pair:
         """Train once.
 
         Args:
-            likeness: batch of the performer to paint, on the device.
+            likeness: batch of the performer to paint, on the device; in a training in several processes this one's.
             double: the same of the performer to paint over.
             step: its number; every `penalty_every`th carries the judge's gradient penalty.
             spent: 0..1 of the budget; rates and the judge's entry follow it.
@@ -105,42 +122,75 @@ class Pair:
             The losses by name, or None when a gradient was not finite; that network was then left as it was.
         """
         self._set_rates(step, spent, rate_scale)
-        adversarial = spent >= self.config.adversary_from and self.config.adversary_weight > 0
-        total, parts, painted = self._paint(likeness, double, step=step, spent=spent, swap=adversarial)
-        if painted.swapped is not None:
-            judged, more = self._persuade(likeness, double, painted.reconstructed, painted.swapped)
-            total, parts = total + judged, parts | more
-        self._painter_opt.zero_grad(set_to_none=True)
-        total.backward()
-        if not _advance(self.net, self._painter_opt, clip=_PAINTER_CLIP):
+        self._settle()
+        painted, values = self._painter_gradients(likeness, double, step=step, spent=spent)
+        if not self._advance(self.net, self._painter_opt, clip=_PAINTER_CLIP):
             return None
         self._follow(step)
-        parts |= self._judge_codes(painted.codes.detach())
-        if painted.swapped is None:
-            return parts
-        penalty = step % self.config.penalty_every == 0 and self.config.gradient_penalty > 0
-        loss = self._judge_loss(likeness, double, painted.reconstructed, painted.swapped, penalty=penalty)
-        self._judge_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        if not _advance(self.judge, self._judge_opt, clip=_JUDGE_CLIP):
-            return None
-        return parts | {"judge": float(loss.detach())}
+        values |= self._judge_codes(painted.codes)
+        if painted.swapped is not None:
+            penalty = step % self.config.penalty_every == 0 and self.config.gradient_penalty > 0
+            values |= self._judge_gradients(likeness, double, painted, penalty=penalty)
+            if not self._advance(self.judge, self._judge_opt, clip=_JUDGE_CLIP):
+                return None
+        return self.parts.ranks.mean(values)
+
+    def _painter_gradients(
+        self, likeness: Batch, double: Batch, *, step: int, spent: float
+    ) -> tuple[Painted, dict[str, float]]:
+        """Gradients of everything the painter pays for; what it painted, and the losses."""
+        swap = spent >= self.config.adversary_from and self.config.adversary_weight > 0
+
+        def work(part: slice, share: float) -> tuple[Painted, dict[str, float]]:
+            a, b = part_of(likeness, part), part_of(double, part)
+            rows = self.parts.rows(part, len(likeness))
+            total, values, painted = self._paint(a, b, step=step, spent=spent, swap=swap, rows=rows)
+            if painted.swapped is not None:
+                judged, more = self._persuade(a, b, painted.reconstructed, painted.swapped)
+                total, values = total + judged, values | more
+            (total * share).backward()
+            return Painted.joined([painted]), {name: value * share for name, value in values.items()}
+
+        found = self.parts.run(len(likeness), work, clear=self._painter_opt.zero_grad)
+        return Painted.joined([painted for painted, _ in found]), _summed([values for _, values in found])
+
+    def _judge_gradients(self, likeness: Batch, double: Batch, painted: Painted, *, penalty: bool) -> dict[str, float]:
+        """Gradients of what the judge learns from pictures, and its loss."""
+        swapped = painted.swapped if painted.swapped is not None else painted.reconstructed
+
+        def work(part: slice, share: float) -> dict[str, float]:
+            a, b = part_of(likeness, part), part_of(double, part)
+            loss = share * self._judge_loss(a, b, painted.reconstructed[part], swapped[part], penalty=penalty)
+            loss.backward()
+            return {"judge": float(loss.detach())}
+
+        return _summed(self.parts.run(len(likeness), work, clear=self._judge_opt.zero_grad))
+
+    def _settle(self) -> None:
+        """One round of the judges' spectral norms for the step: each part of a batch meets the same judges."""
+        for judge in (self.judge, self.code_judge):
+            judge.train()
+            with torch.no_grad():
+                for module in judge.modules():
+                    if parametrize.is_parametrized(module):
+                        _ = module.weight
+            judge.eval()
 
     def _paint(
-        self, likeness: Batch, double: Batch, *, step: int, spent: float, swap: bool
+        self, likeness: Batch, double: Batch, *, step: int, spent: float, swap: bool, rows: Rows | None = None
     ) -> tuple[Tensor, dict[str, float], Painted]:
         """Reconstruction losses of both performers, and the pictures the judge will see."""
         with self._autocast():
             means = self.net.encoder(torch.cat([likeness.warped, double.warped]))
-            codes = means + self._noise(means, step, spent)
+            codes = means + self._noise(means, step, spent, rows)
             code_likeness, code_double = codes.chunk(2)
-            rgb, mask = self.net.decoders[self.likeness](code_likeness)
-            double_rgb, double_mask = self.net.decoders[self.double](code_double)
+            rgb, mask = self.net.paint(code_likeness, self.likeness)
+            double_rgb, double_mask = self.net.paint(code_double, self.double)
             swapped = None
             if swap:
                 # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
                 # by forgetting the double's expression.
-                swapped = self.net.decoders[self.likeness](code_double.detach())[0].float()
+                swapped = self.net.paint(code_double.detach(), self.likeness)[0].float()
         rgb = rgb.float()
         parts = {
             "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
@@ -156,21 +206,23 @@ class Pair:
         values = {name: float(value.detach()) for name, value in parts.items()}
         return total, values, Painted(rgb, swapped, codes.float())
 
-    def _noise(self, codes: Tensor, step: int, spent: float) -> Tensor:
+    def _noise(self, codes: Tensor, step: int, spent: float, rows: Rows | None = None) -> Tensor:
         """Gaussian noise, a function of the step alone, so that a resumed run sees the same.
 
-        It ebbs from one to a tenth: while there is noise the decoder paints the mean of what a code might have said,
-        which is blurred.
+        It ebbs from `code_noise` to a tenth of it: while there is noise the decoder paints the mean of what a code
+        might have said, which is blurred.
         """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        level = max(_LEAST_NOISE, 1 - 1.2 * spent)
-        return level * torch.randn(codes.shape, generator=generator).to(codes.device)
+        level = self.config.code_noise * max(_LEAST_NOISE, 1 - 1.2 * spent)
+        count, length = len(codes) // 2, codes.shape[1]
+        rows = rows or Rows(0, count, count)
+        noise = torch.randn((2 * rows.total, length), generator=generator).view(2, rows.total, length)
+        return level * noise[:, rows.start : rows.stop].reshape(codes.shape).to(codes.device)
 
     def _confusion(self, codes: Tensor) -> Tensor:
         """What the encoder pays when the code judge can tell: cross entropy to a coin's toss."""
-        self.code_judge.requires_grad_(False)
-        logits = self.code_judge(codes)
-        self.code_judge.requires_grad_(True)
+        with _frozen(self.code_judge):
+            logits = self.code_judge(codes)
         return nn.functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, 0.5))
 
     def _judge_codes(self, codes: Tensor) -> dict[str, float]:
@@ -181,19 +233,17 @@ class Pair:
         loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
         self._code_opt.zero_grad(set_to_none=True)
         loss.backward()
-        _advance(self.code_judge, self._code_opt, clip=_JUDGE_CLIP)
+        self._advance(self.code_judge, self._code_opt, clip=_JUDGE_CLIP)
         return {"codes_told": float(((logits > 0) == (truth > 0.5)).float().mean())}
 
     def _persuade(
         self, likeness: Batch, double: Batch, reconstructed: Tensor, swapped: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """What the judge's verdict asks of the painter."""
-        self.judge.requires_grad_(False)
-        with self._autocast():
+        with _frozen(self.judge), self._autocast():
             real = self._verdict(likeness.target, likeness.core)
             painted = self._verdict(reconstructed, likeness.core)
             other = self._verdict(swapped, double.core)
-        self.judge.requires_grad_(True)
         persuade = losses.persuading(painted.coarse, painted.fine, likeness.core)
         persuade = persuade + losses.persuading(other.coarse, other.fine, double.core)
         matching = losses.feature_matching(painted.features, real.features)
@@ -216,10 +266,9 @@ class Pair:
         return loss
 
     def _r1(self, real: Batch) -> Tensor:
-        """R1 gradient penalty on real crops (Mescheder et al., ICML 2018), on half the batch, in float32."""
-        half = max(1, len(real) // 2)
-        crops = real.target[:half].detach().requires_grad_(True)
-        verdict = self._verdict(crops, real.core[:half])
+        """R1 gradient penalty on real crops (Mescheder et al., ICML 2018), on every second one, in float32."""
+        crops = real.target[::2].detach().requires_grad_(True)
+        verdict = self._verdict(crops, real.core[::2])
         logits = verdict.coarse.mean(dim=(1, 2, 3)).sum() + verdict.fine.mean(dim=(1, 2, 3)).sum()
         (gradient,) = torch.autograd.grad(logits, crops, create_graph=True)
         return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
@@ -231,6 +280,15 @@ class Pair:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def _advance(self, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float) -> bool:
+        """Step with clipped gradients; False, and nothing done, when they are not finite."""
+        self.parts.ranks.average_gradients(module.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
+        if not math.isfinite(float(norm)):
+            return False
+        optimizer.step()
+        return True
 
     # -- rates and averages -----------------------------------------------------------------------------------
 
@@ -250,6 +308,13 @@ class Pair:
         decay = min(self.config.ema, (1 + step) / (10 + step))
         for slow, fast in zip(self.average.parameters(), self.net.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The learning rates of the last step."""
+        return {
+            name.removesuffix("_opt"): float(optimizer.param_groups[0]["lr"]) for name, optimizer in self._optimizers()
+        }
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -286,10 +351,15 @@ def _placed(module: _Net, device: torch.device) -> _Net:
     return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _advance(module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float) -> bool:
-    """Step with clipped gradients; False, and nothing done, when they are not finite."""
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), clip)
-    if not math.isfinite(float(norm)):
-        return False
-    optimizer.step()
-    return True
+@contextlib.contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Nothing learns in `module`, but gradients go through it."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)
+
+
+def _summed(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(values[name] for values in parts) for name in parts[0]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -48,8 +48,8 @@ class Bank:
     """sha256 of the faceset (Faceset.digest), for the record."""
     bend: Tensor | None = None
     """(N, 2, G, G) float32 displacement towards the other performer's shape, in crop sides; None: no disguise."""
-    tint: F64 = field(default_factory=lambda: np.ones(3))
-    """(3,) gain of encoded values towards the other performer's skin."""
+    veil: Tensor | None = None
+    """(N, 3, V, V) float16 logarithms of gains of encoded values towards the other performer's complexion."""
     encoding: str = "srgb"
     """What `rgb` is encoded in (color.ModelSpace)."""
 
@@ -59,8 +59,27 @@ class Bank:
     @cached_property
     def skin(self) -> F64:
         """(3,) mean encoded colour inside the masks."""
-        mask = self.mask.float()
-        return np.asarray((self.rgb.float() * mask).sum(dim=(0, 2, 3)) / mask.sum(), np.float64)
+        sums, areas = self._inside
+        return np.asarray(sums.sum(axis=0) / areas.sum(), np.float64)
+
+    @cached_property
+    def tones(self) -> F64:
+        """(N, 3) mean encoded colour inside each crop's mask; of a crop without a face the mean of all."""
+        sums, areas = self._inside
+        return np.asarray(np.where(areas > 0, sums / np.maximum(areas, 1e-6), self.skin), np.float64)
+
+    @cached_property
+    def ladder(self) -> F64:
+        """(N,) cumulative chance, its last exactly 1: where a random number of 0..1 falls, that crop is drawn."""
+        steps = np.cumsum(self.chance)
+        return np.asarray(steps / steps[-1], np.float64)
+
+    @cached_property
+    def _inside(self) -> tuple[F64, F64]:
+        """(N, 3) sums of the encoded colour inside the masks, and (N, 1) their areas; crop by crop, to save memory."""
+        sums = [(rgb.float() * mask.float()).sum(dim=(1, 2)) for rgb, mask in zip(self.rgb, self.mask, strict=True)]
+        areas = [mask.float().sum().reshape(1) for mask in self.mask]
+        return torch.stack(sums).numpy().astype(np.float64), torch.stack(areas).numpy().astype(np.float64)
 
 
 def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb") -> Bank:

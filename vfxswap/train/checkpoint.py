@@ -1,18 +1,20 @@
 """Checkpoints: safetensors + JSON, written whole, never unpickled.
 
-`state.json` names the newest checkpoint; it is replaced only after the tensors are on the disk, so a killed
-run continues from the last whole one.
+A checkpoint is one file: tensors, and its `State` in the header. `state.json` names the newest one and is replaced
+only after the tensors are on the disk, so a killed run continues from the last whole one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -22,7 +24,12 @@ from vfxswap.train.config import TrainConfig
 from vfxswap.vfxmodel import Performers
 
 STATE = "state.json"
-KEEP = 2
+LATEST, BEST = "latest", "best"
+
+_PATTERN = "checkpoint-*.safetensors"
+_HEADER = "state"
+_OS_ERROR = re.compile(r"os error (\d+)")
+_WINDOWS_FULL = {39: errno.ENOSPC, 112: errno.ENOSPC}
 
 
 class Provenance(BaseModel):
@@ -35,9 +42,27 @@ class Provenance(BaseModel):
 
 
 class Earlier(Provenance):
-    """What a run stood on before it was continued, up to and including step `until`, on something else."""
+    """What a run stood on before it was continued, up to and including step `until`, on something else.
+
+    0 is what it began with: the training it took its weights from (`warm`).
+    """
 
     until: int
+    performers: Performers | None = None
+    """Whose faces, where they are not those of the run itself."""
+
+
+class WarmStart(BaseModel):
+    """The training that a run took its first weights from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Of its folder."""
+    state_sha256: str
+    step: int
+    taken: tuple[str, ...]
+    """Which networks."""
 
 
 class State(BaseModel):
@@ -56,8 +81,12 @@ class State(BaseModel):
     seconds: float
     """Time spent training, scoring apart."""
     scores: dict[str, float]
+    """The newest, which may be of an earlier step: `scored`."""
+    scored: int | None = None
     precision: str
     device: str
+    ended: str = ""
+    """Why the run ended before its budget, in words; empty while it goes on."""
     rollbacks: int = 0
     """How often the run went back to a checkpoint; each halved the rates."""
     placement: tuple[float, float] = (0.0, 0.0)
@@ -65,19 +94,127 @@ class State(BaseModel):
     consents: tuple[dict[str, str], ...] = ()
     data: dict[str, str] = Field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()
+    warm_start: WarmStart | None = None
+    micro_batch: int = Field(default=0, ge=0)
+    """Crops of each performer computed at once when memory was short; 0: all."""
+    processes: int = Field(default=1, ge=1)
+    compiled: bool = False
+
+    @property
+    def quality(self) -> float | None:
+        """Held-out PSNR of the likeness with these very weights; None where it was not measured."""
+        return self.scores.get("likeness_psnr") if self.scored == self.step else None
 
 
 def save(folder: Path, *, tensors: Mapping[str, Tensor], state: State) -> None:
-    """Write checkpoint `state.step` and point state.json at it; older ones beyond KEEP are removed."""
+    """Write checkpoint `state.step` and point state.json at it.
+
+    The newest `config.keep` stay, and the one with the best held-out score on the same facesets.
+
+    Raises:
+        ResourceError: the disk is full. OutputError: no permission. What was there before is then still there.
+    """
     atomic.make_folder(folder)
     atomic.sweep(folder)
     name = f"checkpoint-{state.step:08d}.safetensors"
-    with atomic.replacing(folder / name) as temporary:
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
     whole = state.model_copy(update={"tensors": name})
-    atomic.write_text(folder / STATE, whole.model_dump_json(by_alias=True, indent=1) + "\n")
-    for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-KEEP]:
-        old.unlink(missing_ok=True)
+    text = whole.model_dump_json(by_alias=True, indent=1) + "\n"
+    with atomic.replacing(folder / name) as temporary:
+        _write_tensors(temporary, tensors, text)
+    atomic.write_text(folder / STATE, text)
+    _thin(folder, whole)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    try:
+        save_file(plain, path, metadata={_HEADER: header})
+    except SafetensorError as error:
+        code = _OS_ERROR.search(str(error))
+        if code is None:
+            raise
+        number = int(code[1])
+        raise OSError(_WINDOWS_FULL.get(number, number), str(error)) from error
+
+
+def _thin(folder: Path, newest: State) -> None:
+    """Remove what need not stay. What was written after `newest` is of a run that went back."""
+    at = {path: _step(path) for path in sorted(folder.glob(_PATTERN))}
+    past = [path for path, step in at.items() if step <= newest.step]
+    keep = set(past[-newest.config.keep :])
+    best = best_of(folder)
+    if best is not None:
+        keep.add(folder / best.tensors)
+    for path in at:
+        if path not in keep:
+            path.unlink(missing_ok=True)
+
+
+def _step(path: Path) -> int:
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def kept(folder: Path) -> list[State]:
+    """The checkpoints in the folder that say what they are, oldest first; damaged ones are left out."""
+    return [state for path in sorted(folder.glob(_PATTERN)) if (state := _header(path)) is not None]
+
+
+def best_of(folder: Path) -> State | None:
+    """The kept checkpoint with the best held-out score; those scored on other facesets than the newest do not count."""
+    newest = load_state(folder)
+    found = [s for s in kept(folder) if s.quality is not None and newest is not None and s.data == newest.data]
+    return max(found, key=lambda s: (s.quality or 0.0, s.step), default=None)
+
+
+def find(folder: Path, which: str) -> State | None:
+    """A checkpoint by `latest`, `best` or the number of its step; None in a folder without any.
+
+    Raises:
+        ModelError: it is not kept.
+    """
+    newest = load_state(folder)
+    if newest is None or which in (LATEST, str(newest.step)):
+        return newest
+    states = {str(state.step): state for state in kept(folder)}
+    found = best_of(folder) if which == BEST else states.get(which)
+    if found is None:
+        raise ModelError(
+            f"no checkpoint {which!r} is kept" if which != BEST else "no kept checkpoint was scored",
+            path=folder,
+            hint=f"there are {', '.join([LATEST, BEST, *states])}",
+        )
+    return found
+
+
+def _header(path: Path) -> State | None:
+    try:
+        with safe_open(path, framework="pt") as handle:
+            text = (handle.metadata() or {}).get(_HEADER, "")
+        return State.model_validate_json(text)
+    except (OSError, SafetensorError, ValidationError):
+        return None
+
+
+def load_whole(
+    folder: Path, state: State, *, warn: Callable[[str, str], None] = lambda _code, _message: None
+) -> tuple[State, dict[str, Tensor]]:
+    """A checkpoint and its tensors; where they are damaged, those of the newest whole one before it.
+
+    Raises:
+        ModelError: none is whole.
+    """
+    try:
+        return state, load_tensors(folder, state)
+    except ModelError as error:
+        for older in reversed([s for s in kept(folder) if s.step < state.step]):
+            try:
+                tensors = load_tensors(folder, older)
+            except ModelError:
+                continue
+            warn("checkpoint", f"{error.message} ({state.tensors}): going on from step {older.step}")
+            return older, tensors
+        raise
 
 
 def load_state(folder: Path) -> State | None:
@@ -124,6 +261,16 @@ def unpack(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> Non
         ) from error
 
 
+@torch.no_grad()
+def fill(own: Mapping[str, Tensor], saved: Mapping[str, Tensor | None]) -> None:
+    """Copy saved weights into a module's own; raises ModelError when one is missing or of another shape."""
+    for key, weight in own.items():
+        value = saved[key]
+        if value is None or value.shape != weight.shape:
+            raise ModelError(f"weight {key} of the other training does not fit", hint="begin without --from")
+        weight.copy_(value)
+
+
 def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """An Adam optimiser's moments and counters under `prefix/`."""
     tensors: dict[str, Tensor] = {}
@@ -136,10 +283,20 @@ def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, T
 def unpack_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put moments saved by `pack_optimizer` back."""
     whole = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith(f"{prefix}/"):
             _, index, name = key.rsplit("/", 2)
-            # A copy: the optimiser takes tensors as they are and changes them in place.
-            state.setdefault(int(index), {})[name] = value.clone()
+            state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], value)
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def _laid_out_like(weight: Tensor, moment: Tensor) -> Tensor:
+    """A copy, since the optimiser changes it in place, in the memory order of its weight.
+
+    Fused optimisers walk through the memory of both side by side; files hold the plain order.
+    """
+    if moment.shape != weight.shape:
+        return moment.clone()
+    return torch.empty_like(weight, dtype=moment.dtype, requires_grad=False).copy_(moment)

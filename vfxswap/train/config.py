@@ -23,7 +23,9 @@ class TrainConfig(BaseModel):
     minutes: float | None = Field(default=None, gt=0)
     """60 when neither is given."""
     batch: int = Field(default=8, ge=1)
-    """Crops of each performer in a step."""
+    """Crops of each performer in a step, in each process."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Crops of each performer computed at once; all without, fewer by itself when memory is short."""
     rate: float = Field(default=6e-4, gt=0)
     judge_rate: float = Field(default=4e-4, gt=0)
     seed: int = Field(default=1, ge=0)
@@ -33,6 +35,8 @@ class TrainConfig(BaseModel):
     adversary_from: float = Field(default=0.6, ge=0, le=1)
     """Part of the budget after which the discriminator joins."""
     adversary_weight: float = Field(default=0.03, ge=0)
+    code_noise: float = Field(default=1.0, ge=0)
+    """Standard deviation of the noise that codes travel with at first; it ebbs to a tenth."""
     code_power: float = Field(default=3e-5, ge=0)
     """Price of a code's power; codes travel with unit noise."""
     confusion_weight: float = Field(default=0.02, ge=0)
@@ -45,6 +49,14 @@ class TrainConfig(BaseModel):
     score_every_minutes: float = Field(default=3.0, gt=0)
     score_every_steps: int | None = Field(default=None, ge=1)
     """Instead of minutes: for runs that must not depend on the clock."""
+    stop_early: bool = True
+    """End before the budget when a probe cannot tell and the score stands still (stopping.py)."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints that stay, beside the best."""
+    compile: bool = False
+    """torch.compile the networks."""
+    tensorboard: bool = False
+    """Write event files as well."""
 
     @field_validator("encoding")
     @classmethod
@@ -60,6 +72,11 @@ class TrainConfig(BaseModel):
         if steps is not None and minutes is not None:
             raise ValueError("steps and minutes are both given")
         return data if steps is not None or minutes is not None else {**data, "minutes": 60.0}
+
+    @property
+    def budget(self) -> tuple[int | None, float | None]:
+        """Steps or minutes."""
+        return self.steps, self.minutes
 
     def spent(self, *, step: int, seconds: float) -> float:
         """The part of the budget that `step` steps and `seconds` of training use up; 1 and more: finished."""

@@ -1,10 +1,10 @@
-"""Disguise: the encoder sees a performer bent to the other's face shape and tinted to the other's skin.
+"""Disguise: the encoder sees a performer bent to the other's face shape, with the other's complexion (texture.py).
 
 The target stays the performer as shot.
 Without it the encoder tells the performers apart by shape and tone, their codes lie apart, and the likeness's
 decoder, shown the double's code, paints the double's shape. With it the decoder learns on inputs that look
 like the double's. Both differences are measured on the facesets: the mean face in space, turned into each
-crop's pose, and the mean colour inside the mask.
+crop's pose, and the mean look of each spot of the face.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vfxswap.face import mesh
 from vfxswap.faceset import Crop
 from vfxswap.pixels import F32, F64
 from vfxswap.train.bank import Bank
+from vfxswap.train.texture import veils
 
 GRID = 24
 """Side of a displacement field."""
@@ -82,14 +83,9 @@ def field(crop: Crop, difference: F64, *, size: int) -> F32:
     return np.asarray(((influence / total) @ moved).transpose(2, 0, 1), np.float32)
 
 
-def tint(bank: Bank) -> F64:
-    """(3,) mean encoded colour inside the masks."""
-    mask = bank.mask.float()
-    return np.asarray((bank.rgb.float() * mask).sum(dim=(0, 2, 3)) / mask.sum(), np.float64)
-
-
 def disguised(bank: Bank, other: Bank) -> Bank:
     """The bank with what it takes to make its crops look like the other performer's."""
     difference = mean_shape(other.crops, size=other.source_size) - mean_shape(bank.crops, size=bank.source_size)
     fields = np.stack([field(crop, difference, size=bank.source_size) for crop in bank.crops])
-    return replace(bank, bend=torch.from_numpy(fields), tint=tint(other) / tint(bank))
+    veil = torch.from_numpy(veils(bank, other).astype(np.float16))
+    return replace(bank, bend=torch.from_numpy(fields), veil=veil)

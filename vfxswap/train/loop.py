@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import time
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from vfxswap import atomic
-from vfxswap.errors import ModelError
+from vfxswap.errors import Cancelled, ModelError, OutputError, ResourceError, VfxSwapError
 from vfxswap.events import CancelToken
-from vfxswap.models import preset
-from vfxswap.train import checkpoint, preview, score
+from vfxswap.models import config_from_json, preset
+from vfxswap.train import checkpoint, page, score, stopping, warm
 from vfxswap.train.adversarial import Pair
 from vfxswap.train.bank import Bank
-from vfxswap.train.checkpoint import Earlier, Provenance, State
+from vfxswap.train.checkpoint import Earlier, Provenance, State, WarmStart
 from vfxswap.train.config import TrainConfig
-from vfxswap.train.data import Augment, draw
-from vfxswap.train.device import resolve_device, wants_bf16
+from vfxswap.train.data import Augment, Batch, Prefetch, draw
+from vfxswap.train.device import compiled, resolve_device, wants_bf16
 from vfxswap.train.disguise import disguised, placement
+from vfxswap.train.joined import digests, without_broken
+from vfxswap.train.journal import METRICS, PREVIEW, PREVIEWS, Journal
+from vfxswap.train.memory import Parts, is_out_of_memory, out_of_memory
+from vfxswap.train.parallel import Ranks
+from vfxswap.train.standing import Clock, Progress, listed, settled
 from vfxswap.trust import Grant
 from vfxswap.vfxmodel import Performers
 
-METRICS = "metrics.jsonl"
-PREVIEW = "preview.png"
-ARCHITECTURE = "autoencoder"
+__all__ = ["METRICS", "PREVIEW", "PREVIEWS", "Progress", "Trainer"]
 
 _LEAST_WARP = 0.15
 _MAX_BAD_STEPS = 5
@@ -33,16 +34,8 @@ _MAX_ROLLBACKS = 3
 _COLLAPSE_DB = 6.0
 """A held-out score that falls this far below the last one is no noise."""
 
-
-@dataclass
-class Progress:
-    """Where a run stands. `spent` is 0..1 of the budget."""
-
-    step: int = 0
-    seconds: float = 0.0
-    spent: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
+_FIRST_SCORE = 15.0
+"""Seconds until a run that is scored by the clock is scored first; early scores come more often."""
 
 
 class Trainer:
@@ -58,26 +51,37 @@ class Trainer:
         grant: Grant,
         device: str = "auto",
         warn: Callable[[str, str], None] = lambda _code, _message: None,
+        ranks: Ranks | None = None,
+        source: warm.Source | None = None,
+        others: tuple[Grant, ...] = (),
     ) -> None:
         """Set up networks and optimisers, and load the newest checkpoint when there is one.
 
         Args:
-            folder: the model folder.
+            folder: the model folder; of all processes the same.
             config: the run; preset, seed and encoding of a started folder must not change.
             likeness: the bank of the performer to paint.
             double: the bank of the performer to paint over.
             grant: leave to train with exactly these performers; its consents are kept in every checkpoint.
             device: auto | cpu | cuda.
             warn: called with (code, message) for what a person should know and the run survives.
+            ranks: which of several processes this is (parallel.together); only the first writes and warns.
+            source: the training that a new run takes its first weights from; of a started folder it is left alone.
+            others: leave to train with the performers of the training that this one began from.
 
         Raises:
-            ConsentError: the grant is for something else.
+            ConsentError: a grant is for something else, or one is missing.
             ModelError: the folder holds a run of another preset, seed, encoding or other performers, or is damaged;
-                or the banks are in another encoding than the run.
+                or the banks are in another encoding than the run; or the source does not fit.
+            FacesetError: no crop can be trained on.
         """
         self.performers = Performers(likeness=likeness.performer, double=double.performer)
         grant.require(use="train", performers=self.performers.by_role())
         self.folder, self.config = folder, config
+        self.ranks = ranks or Ranks()
+        self._said: list[tuple[str, str]] = []
+        self._tell = warn
+        self._journal: Journal | None = None
         for bank in (likeness, double):
             if bank.encoding != config.encoding:
                 raise ModelError(
@@ -86,29 +90,35 @@ class Trainer:
                 )
         self.provenance = Provenance(
             consents=tuple({"id": ref.id, "sha256": ref.sha256} for ref in grant.consents),
-            data={"likeness": likeness.digest, "double": double.digest},
+            data=digests("likeness", likeness) | digests("double", double),
         )
+        likeness, double = (without_broken(bank, warn=self._warn) for bank in (likeness, double))
         self.likeness, self.double = disguised(likeness, double), disguised(double, likeness)
         self._placement = placement(likeness, double)
-        self.device = resolve_device(device)
+        self.device = resolve_device(device, local=self.ranks.local)
         self.bf16 = wants_bf16(config.precision, self.device)
-        self.network = preset(config.preset)
+        begun = checkpoint.load_state(folder)
+        # A folder that an earlier version began goes on in its own sizes.
+        self.network = preset(config.preset) if begun is None else config_from_json(begun.architecture, begun.network)
         self.progress = Progress()
-        self._warn = warn
         self._augment = Augment()
+        self._batches: Callable[[int], tuple[Batch, Batch]] = self._draw
         self._bad_steps = 0
         self._rollbacks = 0
         self._earlier: tuple[Earlier, ...] = ()
+        self._warm_start: WarmStart | None = None
+        self._compiled = False
         self.pair = Pair(
             self.network,
-            architecture=ARCHITECTURE,
+            architecture=self.network.architecture,
             likeness=likeness.performer,
             double=double.performer,
             config=config,
             device=self.device,
             bf16=self.bf16,
+            parts=Parts(size=config.micro_batch or 0, ranks=self.ranks, warn=self._warn),
         )
-        self._resume()
+        self._begin(source, others)
 
     # -- the loop ---------------------------------------------------------------------------------------------
 
@@ -126,39 +136,75 @@ class Trainer:
 
         Raises:
             Cancelled: `cancel` asked for it. ModelError: the run broke and lower rates did not help.
-            OutputError, ResourceError: a checkpoint cannot be written.
+            OutputError, ResourceError: a checkpoint cannot be written; memory does not do for one crop.
         """
-        if checkpoint.load_state(self.folder) is None:
-            self._save()  # what a broken run goes back to
-        started, before = time.monotonic(), self.progress.seconds
-        scored = before
-        # Nothing is saved among unusable steps, whose cause may already be in the weights.
-        while self.progress.spent < 1.0 or self._bad_steps:
-            if cancel is not None and cancel.cancelled:
+        if self.progress.finished:
+            if not page.says_finished(self.folder):
+                self._write_page("finished", message=self.progress.reason)
+            return self.progress
+        try:
+            self._open()
+            with Prefetch(self._draw) as self._batches:
+                self._spend(cancel, report)
+        except VfxSwapError as error:
+            # The page is no reason to hide why the run ended.
+            with contextlib.suppress(OutputError, ResourceError):
+                if isinstance(error, Cancelled):
+                    self._write_page("stopped")
+                else:
+                    self._write_page("broken", message=str(error))
+            raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory() from error
+        finally:
+            self._batches = self._draw
+            if self._journal is not None:
+                self._journal.close()
+        self._write_page("finished", message=self.progress.reason)
+        return self.progress
+
+    def _open(self) -> None:
+        """What is done once before the first step."""
+        if self.config.compile:
+            # Not the judge: its gradient penalty is differentiated twice, which compiled networks cannot be.
+            networks = [self.pair.net.encoder, *self.pair.net.decoders.values()]
+            self._compiled = compiled(networks, self.device, warn=self._warn)
+        self.ranks.wait()  # nobody writes while another process still reads
+        if self.ranks.leads:
+            self._journal = Journal(self.folder, tensorboard=self.config.tensorboard)
+            if checkpoint.load_state(self.folder) is None:
+                self._save()  # what a broken run goes back to
+            for code, message in self._said:
+                self._journal.warned(code, message, step=self.progress.step, seconds=self.progress.seconds)
+            self._write_page("running")
+        self.ranks.wait()
+
+    def _spend(self, cancel: CancelToken | None, report: Callable[[Progress], None]) -> None:
+        """Step until the budget is spent. Nothing is saved among unusable steps: their cause may be in the weights."""
+        clock = Clock(self.progress.seconds)
+        scored = self.progress.seconds
+        while not self.progress.finished or self._bad_steps:
+            if self.ranks.any(cancel is not None and cancel.cancelled):
                 if not self._bad_steps:
                     self._save()
-                cancel.check()
+                raise Cancelled("cancelled", hint="whole files are kept; run the same command again to go on")
             losses = self.train_step()
-            self.progress.seconds = before + time.monotonic() - started
+            self.progress.seconds = self.ranks.first(clock.seconds)
             self._count(losses)
             if not self._bad_steps and (self._score_due(scored) or self.progress.spent >= 1.0):
                 self._score_and_save()
                 # Scoring is no training: the budget does not pay for it.
-                started = time.monotonic() - (self.progress.seconds - before)
+                clock = Clock(self.progress.seconds)
                 scored = self.progress.seconds
+            self._write_page("running", now=False)
             report(self.progress)
-        return self.progress
 
     def train_step(self) -> dict[str, float] | None:
         """One step of painter and judge; the losses by name, or None when the step was not usable."""
-        progress, size = self.progress, self.network.resolution
-        # The warp teaches the encoder to see past shape, but also blurs what the decoder learns: it ebbs.
-        warp = self._augment.warp * max(_LEAST_WARP, 1 - 1.1 * progress.spent)
-        augment = replace(self._augment, warp=warp)
-        likeness, double = (
-            draw(bank, count=self.config.batch, size=size, seed=self.config.seed, step=progress.step, augment=augment)
-            for bank in (self.likeness, self.double)
-        )
+        progress = self.progress
+        likeness, double = self._batches(progress.step)
         return self.pair.step(
             likeness.to(self.device),
             double.to(self.device),
@@ -167,12 +213,33 @@ class Trainer:
             rate_scale=0.5**self._rollbacks,
         )
 
+    def _draw(self, step: int) -> tuple[Batch, Batch]:
+        """This process's crops of a step."""
+        spent = self.config.spent(step=step, seconds=self.progress.seconds)
+        # The warp teaches the encoder to see past shape, but also blurs what the decoder learns: it ebbs.
+        warp = self._augment.warp * max(_LEAST_WARP, 1 - 1.1 * spent)
+        likeness, double = (
+            draw(
+                bank,
+                count=self.config.batch,
+                size=self.network.resolution,
+                seed=self.config.seed,
+                step=step,
+                augment=replace(self._augment, warp=warp),
+                first=self.ranks.rank * self.config.batch,
+            )
+            for bank in (self.likeness, self.double)
+        )
+        return likeness, double
+
     def _count(self, losses: dict[str, float] | None) -> None:
         """Count a step; several unusable ones in a row send the run back to its last checkpoint."""
         self.progress.step += 1
         self.progress.spent = self.config.spent(step=self.progress.step, seconds=self.progress.seconds)
         if losses is not None:
             self.progress.losses, self._bad_steps = losses, 0
+            if self._journal is not None:
+                self._journal.step(losses)
             return
         self._bad_steps += 1
         if self._bad_steps >= _MAX_BAD_STEPS:
@@ -181,55 +248,80 @@ class Trainer:
     def _score_due(self, scored: float) -> bool:
         if self.config.score_every_steps is not None:
             return self.progress.step % self.config.score_every_steps == 0
-        return self.progress.seconds - scored >= 60 * self.config.score_every_minutes
+        every = min(60 * self.config.score_every_minutes, max(_FIRST_SCORE, scored / 3))
+        return self.progress.seconds - scored >= every
 
     # -- scores and checkpoints -------------------------------------------------------------------------------
 
     def _score_and_save(self) -> None:
         """Score on held-out crops; a collapsed run goes back, any other is checkpointed, listed and previewed."""
-        pair, last = self.pair, self.progress.scores.get("likeness_psnr", 0.0)
-        banks = {"likeness": self.likeness, "double": self.double}
-        scores = score.held_out(pair.average, pair.judge, **banks, device=self.device)
-        if not scores["likeness_psnr"] >= last - _COLLAPSE_DB:
-            self._roll_back(f"held-out PSNR fell from {last:.1f} to {scores['likeness_psnr']:.1f} dB")
+        last = self.progress.scores.get("likeness_psnr", 0.0)
+        scores = self._scores() if self._journal is not None else {}
+        now = self.ranks.first(scores.get("likeness_psnr", 0.0))
+        if not now >= last - _COLLAPSE_DB:
+            self._roll_back(f"held-out PSNR fell from {last:.1f} to {now:.1f} dB", scored=True)
             return
-        self.progress.scores = scores
+        self.progress.scores, self.progress.scored = scores or {"likeness_psnr": now}, self.progress.step
+        self.progress.ended = self._ending(scores)
+        if self._journal is None:
+            return
         self._save()
-        line = {
-            "step": self.progress.step,
-            "seconds": round(self.progress.seconds, 1),
-            "losses": self.progress.losses,
-            "scores": scores,
-        }
-        try:
-            with (self.folder / METRICS).open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise atomic.writing_error(error, self.folder / METRICS) from error
-        preview.write_sheet(self.folder / PREVIEW, pair.average, **banks, device=self.device)
+        self._journal.scored(self._state(), rates=self.pair.rates)
+        self._journal.sheet(
+            self.progress.step, self.pair.average, likeness=self.likeness, double=self.double, device=self.device
+        )
+        end = self.progress.seconds / max(self.progress.spent, 1e-6)
+        self.progress.outlook = self._journal.outlook(end=end) if self.progress.spent < 1 else None
+        self._write_page("running")
 
-    def _save(self) -> None:
-        """Write a checkpoint from which the run continues as if never broken."""
-        state = State(
+    def _ending(self, scores: dict[str, float]) -> str:
+        """Why the run may end now, in words; the same for all processes."""
+        judging = self.config.adversary_weight == 0 or self.progress.spent >= self.config.adversary_from
+        reason = ""
+        if self._journal is not None and self.config.stop_early and judging and self.progress.spent < 1.0:
+            reason = stopping.done([*self._journal.scores(), scores])
+        ends = self.ranks.first(float(bool(reason)))
+        return reason or ("another process says so" if ends else "")
+
+    def _scores(self) -> dict[str, float]:
+        pair = self.pair
+        return score.held_out(pair.average, pair.judge, likeness=self.likeness, double=self.double, device=self.device)
+
+    def _state(self) -> State:
+        return State(
             step=self.progress.step,
             config=self.config,
-            architecture=ARCHITECTURE,
+            architecture=self.network.architecture,
             network=self.network.to_json(),
             performers=self.performers,
             seconds=self.progress.seconds,
             scores=self.progress.scores,
+            scored=self.progress.scored,
             precision="bf16" if self.bf16 else "fp32",
             device=self.device.type,
+            ended=self.progress.ended,
             rollbacks=self._rollbacks,
             placement=self._placement,
             consents=self.provenance.consents,
             data=self.provenance.data,
             earlier=self._earlier,
+            warm_start=self._warm_start,
+            micro_batch=self.pair.parts.size,
+            processes=self.ranks.count,
+            compiled=self._compiled,
         )
-        checkpoint.save(self.folder, tensors=self.pair.tensors(), state=state)
 
-    def _roll_back(self, reason: str) -> None:
-        """Go on from the last checkpoint with half the rate; raises ModelError when that was done too often."""
+    def _save(self) -> None:
+        """Write a checkpoint from which the run continues as if never broken."""
+        if self.ranks.leads:
+            checkpoint.save(self.folder, tensors=self.pair.tensors(), state=self._state())
+
+    def _roll_back(self, reason: str, *, scored: bool = False) -> None:
+        """Go on from the last checkpoint, or the last one that was scored, with half the rate.
+
+        Raises:
+            ModelError: that was done too often.
+        """
         state = checkpoint.load_state(self.folder)
         if state is None or self._rollbacks >= _MAX_ROLLBACKS:
             raise ModelError(
@@ -237,50 +329,95 @@ class Trainer:
                 path=self.folder,
                 hint="the last good checkpoint is kept; train again with another --seed or --precision fp32",
             )
+        if scored:
+            good = [s for s in checkpoint.kept(self.folder) if s.quality is not None and s.step <= state.step]
+            state = good[-1] if good else state
         self._rollbacks += 1
         self._bad_steps = 0
-        self.pair.restore(checkpoint.load_tensors(self.folder, state))
+        state, tensors = checkpoint.load_whole(self.folder, state, warn=self._warn)
+        self.pair.restore(tensors)
         self._warn(
             "rollback",
             f"{reason} at step {self.progress.step}: back to step {state.step} with 1/{2**self._rollbacks} of the rate",
         )
-        self.progress.step, self.progress.scores = state.step, state.scores
-        self.progress.spent = self.config.spent(step=state.step, seconds=self.progress.seconds)
+        self._stand_at(state, seconds=self.progress.seconds)
 
-    def _resume(self) -> None:
+    def _stand_at(self, state: State, *, seconds: float) -> None:
+        self.progress.step, self.progress.seconds = state.step, seconds
+        self.progress.scores, self.progress.scored = state.scores, state.scored
+        self.progress.spent = self.config.spent(step=state.step, seconds=seconds)
+
+    # -- beginning and going on -------------------------------------------------------------------------------
+
+    def _begin(self, source: warm.Source | None, others: tuple[Grant, ...]) -> None:
         state = checkpoint.load_state(self.folder)
-        if state is None:
-            return
-        started, wanted = _settled(state.config, state.performers), _settled(self.config, self.performers)
+        if state is not None:
+            self._resume(state, others)
+        elif source is not None:
+            self._warm_start, self._earlier = warm.begin(self.pair, source, state=self._state())
+        if not self.ranks.same(self.progress.step):
+            raise ModelError(
+                "the processes do not see the same checkpoint", path=self.folder, hint="use a folder that all can read"
+            )
+
+    def _resume(self, state: State, others: tuple[Grant, ...]) -> None:
+        started, wanted = settled(state.config, state.performers), settled(self.config, self.performers)
         if started != wanted:
             raise ModelError(
-                f"this folder was started with {_listed(started)}, not with {_listed(wanted)}",
+                f"this folder was started with {listed(started)}, not with {listed(wanted)}",
                 path=self.folder,
                 hint="use another folder or the same arguments",
             )
-        self.pair.restore(checkpoint.load_tensors(self.folder, state))
-        self._rollbacks, self._earlier = state.rollbacks, state.earlier
-        self.progress = Progress(step=state.step, seconds=state.seconds, scores=state.scores)
-        self.progress.spent = self.config.spent(step=state.step, seconds=state.seconds)
+        state, tensors = checkpoint.load_whole(self.folder, state, warn=self._warn)
+        self.pair.restore(tensors)
+        self._rollbacks, self._warm_start = state.rollbacks, state.warm_start
+        self._earlier = (*state.earlier, *warm.renewed(state, others))
+        if self.config.micro_batch == state.config.micro_batch and self.config.batch == state.config.batch:
+            self.pair.parts.size = state.micro_batch
+        self._stand_at(state, seconds=state.seconds)
+        if self.config.stop_early and self.config.budget == state.config.budget:
+            self.progress.ended = state.ended  # a larger budget asks for more
         self._note_change(state)
 
     def _note_change(self, state: State) -> None:
         """Training may go on with other facesets or consents; the model then records both."""
+        if state.step and state.processes != self.ranks.count:
+            self._warn("changed", f"{self.ranks.count} processes instead of {state.processes}: a step sees other crops")
         before = Provenance(consents=state.consents, data=state.data)
         if before == self.provenance:
             return
         self._earlier = (*self._earlier, Earlier(**before.model_dump(), until=state.step))
-        self.progress.scores = {}  # of other crops: nothing to compare with
-        roles = [role for role, digest in self.provenance.data.items() if state.data.get(role) != digest]
+        self.progress.scores, self.progress.scored = {}, None  # of other crops: nothing to compare with
+        now, then = self.provenance.data, state.data
+        roles = sorted({name.split()[0] for name in now.keys() | then.keys() if now.get(name) != then.get(name)})
+        roles.sort(reverse=True)  # the likeness first
         what = f"the faceset of the {' and of the '.join(roles)}" if roles else "a consent"
         self._warn("changed", f"{what} is not the one of the first {state.step} steps: the model will record both")
 
+    # -- people -----------------------------------------------------------------------------------------------
 
-def _settled(config: TrainConfig, performers: Performers) -> dict[str, str]:
-    """What a begun run cannot change."""
-    people = f"{performers.likeness} over {performers.double}"
-    return {"preset": config.preset, "seed": str(config.seed), "encoding": config.encoding, "": people}
+    def _warn(self, code: str, message: str) -> None:
+        if not self.ranks.leads:
+            return
+        self._tell(code, message)
+        if self._journal is None:
+            self._said.append((code, message))
+        else:
+            self._journal.warned(code, message, step=self.progress.step, seconds=self.progress.seconds)
 
-
-def _listed(settled: dict[str, str]) -> str:
-    return ", ".join(f"{name} {value}".strip() for name, value in settled.items())
+    def _write_page(self, status: page.Status, *, now: bool = True, message: str = "") -> None:
+        if not self.ranks.leads:
+            return
+        journal = self._journal or Journal(self.folder, tensorboard=False)
+        progress = self.progress
+        standing = page.Standing(
+            status=status,
+            spent=progress.spent,
+            seconds=progress.seconds,
+            step=progress.step,
+            rate=progress.step / progress.seconds if progress.seconds else 0.0,
+            left=progress.left,
+            outlook=progress.outlook,
+            message=message,
+        )
+        journal.write_page(self._state(), standing=standing, now=now)

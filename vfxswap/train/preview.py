@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from vfxswap import atomic
+from vfxswap.errors import OutputError
 from vfxswap.models.autoencoder import Autoencoder
 from vfxswap.train.bank import Bank
 from vfxswap.train.data import centred
@@ -18,8 +16,8 @@ _ROWS = 6
 
 
 @torch.no_grad()
-def write_sheet(path: Path, net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device) -> None:
-    """Write a PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row."""
+def sheet(net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device) -> bytes:
+    """A PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row."""
     size = net.config.resolution
     net.eval()
     a = centred(likeness, likeness.held_out[:_ROWS], size=size)
@@ -29,10 +27,11 @@ def write_sheet(path: Path, net: Autoencoder, *, likeness: Bank, double: Bank, d
     swapped, mask = net(b.warped.to(device), likeness.performer)
     columns = [a.target, painted, b.target, repainted, swapped, mask.expand(-1, 3, -1, -1)]
     rows = min(c.shape[0] for c in columns)
-    sheet = np.concatenate([np.concatenate([_picture(c[i]) for c in columns], axis=1) for i in range(rows)], axis=0)
-    done, data = cv2.imencode(".png", sheet[..., ::-1])
-    if done:
-        atomic.write_bytes(path, data.tobytes())
+    picture = np.concatenate([np.concatenate([_picture(c[i]) for c in columns], axis=1) for i in range(rows)], axis=0)
+    done, data = cv2.imencode(".png", picture[..., ::-1])
+    if not done:
+        raise OutputError("the preview sheet could not be encoded")
+    return data.tobytes()
 
 
 def _picture(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -10,8 +10,9 @@ from vfxswap.models.discriminator import Discriminator
 from vfxswap.train.bank import Bank
 from vfxswap.train.data import centred
 from vfxswap.train.losses import ms_ssim
+from vfxswap.train.probe import probe
 
-_MOST = 64
+_MOST, _LEAST = 64, 4
 
 
 @torch.no_grad()
@@ -21,9 +22,12 @@ def held_out(
     """Scores on crops that training never draws, at most 64 of each performer.
 
     Returns:
-        `likeness_psnr`, `double_psnr` (dB, model space, inside the mask), `likeness_ssim`, `mask_iou`, and
+        `likeness_psnr`, `double_psnr` (dB, model space, inside the mask), `likeness_ssim`, `mask_iou`;
         `judge_accuracy`: the share of held-out real crops and painted ones (reconstructions and swaps,
-        equal weight) that the discriminator names rightly; 0.5 is "cannot tell", also when untrained.
+        equal weight) that the discriminator names rightly; 0.5 is "cannot tell", also when untrained;
+        and, of four crops and more: `probe_accuracy` and its standard error `probe_error`, the same of a fresh
+        classifier (probe.py), and `realism` and `realism_least`: how sure that one is that swaps are real, on the
+        mean and of the worst.
     """
     size = net.config.resolution
     real = centred(likeness, _some(likeness), size=size).to(device)
@@ -43,12 +47,30 @@ def held_out(
     inside = (real.mask > 0.5).float()
     both = torch.cat([mask, swap_mask]) > 0.5
     truth = torch.cat([real.mask, other.mask]) > 0.5
-    return {
+    shown = [
+        faces_only(rgb.float(), batch.core) for rgb, batch in ((real.target, real), (painted, real), (swapped, other))
+    ]
+    return _probed(*shown) | {
         "likeness_psnr": _psnr(painted, real.target, inside),
         "double_psnr": _psnr(repainted, other.target, (other.mask > 0.5).float()),
         "likeness_ssim": float(ms_ssim(painted, real.target, inside, scales=3)),
         "mask_iou": float((both & truth).sum() / (both | truth).sum().clamp_min(1)),
         "judge_accuracy": float(0.5 * ((true > 0).float().mean() + caught)),
+    }
+
+
+def _probed(real: Tensor, painted: Tensor, swapped: Tensor) -> dict[str, float]:
+    """What a fresh classifier says of (N, 3, S, S) reconstructions and swaps; nothing where there are too few."""
+    if len(real) < _LEAST or len(swapped) < _LEAST:
+        return {}
+    with torch.enable_grad():
+        opinion = probe(real, torch.cat([painted, swapped]))
+    realism = opinion.realism[len(painted) :]
+    return {
+        "probe_accuracy": opinion.accuracy,
+        "probe_error": opinion.error,
+        "realism": float(realism.mean()),
+        "realism_least": float(realism.min()),
     }
 
 
