@@ -32,6 +32,7 @@ def evidence(**changed: float) -> Evidence:
         "sharp": 1.0,
         "carried": 0.0,
         "missing": 0.0,
+        "dissolving": 0.0,
     }
     return Evidence(**{name: np.array([value]) for name, value in {**well, **changed}.items()})
 
@@ -50,6 +51,7 @@ def evidence(**changed: float) -> Evidence:
         ({"missing": 1.0, "presence": 0.0}, "bridged over a gap of 1 frame"),
         ({"identity": 0.85}, "does not look like the same person"),
         ({"presence": 0.2}, "something covers the face"),
+        ({"dissolving": 1.0}, "dissolve"),
     ],
 )
 def test_what_is_wrong_is_said(changed, reason):

@@ -38,9 +38,25 @@ p { max-width: 48em; } .sum { font-size: 1.1em; } .quiet { color: #666; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .5em .6em; }
 tr + tr td { border-top: 1px solid #ddd; } .far { font-weight: 600; white-space: nowrap; } td.far { color: #a4262c; }
 td.face { padding-right: 0; font-size: .8em; color: #555; width: 112px; }
-img { display: block; } ul { margin: 0 0 .5em; padding-left: 1.2em; } svg { vertical-align: top; margin: 0 1em 1em 0; }
+img { display: block; } ul { margin: 0 0 .5em; padding-left: 1.2em; }
+svg { vertical-align: top; margin: 0 1em 1em 0; max-width: 100%; height: auto; }
 .key::before { content: ""; display: inline-block; width: 1em; height: .7em; margin-right: .4em; }
 .key.likeness::before { background: #9db7d2; } .key.double::before { border: 2px solid #c8702a; height: .4em; }
+td.face { overflow-wrap: anywhere; }
+/* Too narrow for a row of four faces: the double's face and what is missing, and the nearest ones below. */
+@media (max-width: 48em) {
+  table, tbody { display: block; } tr:first-child { display: none; }
+  tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); border-top: 1px solid #ddd; }
+  tr + tr td { border-top: 0; } td.face { width: auto; }
+  td:nth-child(2) { grid-column: span 2; } td.far { grid-column: span 3; padding-bottom: 0; }
+  td.far::after { content: " to the nearest in the likeness:"; font-weight: 400; white-space: normal; }
+  img { max-width: 100%; height: auto; }
+}
+/* Plots turn light into dark and keep their hues; pictures stay as they are. */
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #181818; } .quiet { color: #a0a0a0; } td.face { color: #b0b0b0; }
+  td.far { color: #ff8f88; } tr + tr td, tr { border-color: #3a3a3a; } svg { filter: invert(.9) hue-rotate(180deg); }
+}
 """
 
 
@@ -78,7 +94,8 @@ def write_html(
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title>"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
     atomic.write_text(path, text)

@@ -3,7 +3,7 @@
 Frames are compared as thumbnails, block by block: a block of one picture is looked for around the same place in the
 other, whatever its exposure. A pan, a zoom or a walk leave most blocks to be found; a cut hardly any. A cut also
 holds: the frames after it do not look like the last one before it, as they do after a flash, and they look like each
-other, as they do not in a whip pan. A dissolve is no cut here.
+other, as they do not in a whip pan. A dissolve counts as a cut in its middle (`vfxswap.face.dissolves`).
 
 Source: the structure and contrast terms of Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality
 Assessment: From Error Visibility to Structural Similarity", IEEE TIP 2004, as a block distance.
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vfxswap.face.dissolves import Dissolve, DissolveFinder
 from vfxswap.pixels import F32, ModelRgb
 
 SAME_SCENE = 0.25
@@ -35,6 +36,9 @@ _KEPT = 9
 
 # What comes after a cut stays away from what was before it by this part of the jump.
 _HOLDS = 0.6
+
+# What is on the two sides of a dissolve differs by this.
+_DISSOLVES = 0.35
 
 _ROWS, _COLUMNS, _BLOCK, _REACH = 4, 6, 8, 3
 _HEIGHT, _WIDTH = _ROWS * _BLOCK + 2 * _REACH, _COLUMNS * _BLOCK + 2 * _REACH
@@ -126,10 +130,14 @@ class CutFinder:
 
     changed: F32 = field(default_factory=lambda: np.zeros((_ROWS, _COLUMNS), np.float32))
     _kept: list[_Step] = field(default_factory=list)
+    _mixtures: DissolveFinder = field(
+        default_factory=lambda: DissolveFinder(lambda a, b: difference(a, b) > _DISSOLVES)
+    )
     _cuts: list[int] = field(default_factory=list)
 
     def look(self, frame: int, thumb: F32) -> bool:
         """Take the next frame's thumbnail; True when the picture jumps here, by a cut or by a flash."""
+        self._mixtures.look(frame, thumb)
         if self._kept:
             self.changed = changes(self._kept[-1].thumb, thumb)
         # What was usual before a jump says nothing about what is after it.
@@ -139,10 +147,16 @@ class CutFinder:
         return self._kept[-1].calm > 0
 
     def close(self) -> tuple[int, ...]:
-        """The frames that begin a new shot, when all frames have been seen."""
+        """The frames that begin a new shot, when all frames have been seen; of a dissolve that is its middle."""
         self._decide(len(self._kept) - 2)
         self._decide(len(self._kept) - 1)
-        return tuple(self._cuts)
+        return tuple(sorted({*self._cuts, *(dissolve.middle for dissolve in self.dissolves)}))
+
+    @property
+    def dissolves(self) -> tuple[Dissolve, ...]:
+        """The dissolves that have ended, but for those that hold a hard cut."""
+        found = self._mixtures.found
+        return tuple(d for d in found if not any(d.first - 1 <= cut <= d.last + 1 for cut in self._cuts))
 
     def connected(self, frame: int) -> bool:
         """Whether the frame looked at last shows the scene of an earlier `frame`; False for one long ago."""

@@ -1,9 +1,11 @@
 """How far a frame of a track can be trusted, and why not, in words.
 
-The error of a reading is predicted by two things the tracker sees without knowing the truth: how far the perturbed
-crops disagree, and how badly the points fit the person's own usual shape, turned and placed in space. On 380 rendered
-faces, half of them covered in part or blurred, the logarithm of the error that these two predict correlates 0.91 with
-that of the true one (docs/tracking.md). Presence, identity and flow take away trust beyond that.
+The confidence of a frame is meant as the probability that its landmarks are right. Its weights are rounded from a
+logistic regression on what the tracker sees without knowing the truth; that of the misfit is set by hand, because the
+calibration has few faces that turn. `benchmarks/tracking/confidence.py` has the material that they come from and other
+material that they are checked on. By far the most is told by how far the perturbed crops disagree; a small or
+soft face and flow that contradicts the reading add to it. Rules stand above it for what no rendered face can teach:
+flow alone, bridges, strangers, a face that is bent out of its own shape, dissolves.
 """
 
 from __future__ import annotations
@@ -25,7 +27,23 @@ from vfxswap.pixels import F64, ModelRgb
 DOUBTFUL = 0.5
 """Confidence below which an artist should look."""
 
-# Predicted error as % of the distance between the outer eye corners: of a good reading, and what makes it worse.
+# Log odds that a frame is wrong, by evidence: when all is well, for a disagreement of the crops e times as large as
+# usual, for a face e times lower than it should be, for detail e times less than is usual for the person, for flow that
+# contradicts, and for a presence e times less than sure.
+_ODDS, _PER_SPREAD, _PER_SMALL, _PER_SOFT, _PER_CONTRADICTION, _PER_PRESENCE = -2.3, 3.5, 1.4, 0.85, 1.15, 0.2
+
+# The same for a face that misses its own shape e times more than usual, and on top of that for one that misses it e
+# times more than `_BENT` times as much. The calibration has no face as bent as that.
+_PER_MISFIT, _PER_BENT, _BENT = 0.7, 5.0, 2.5
+
+# Height in pixels below which a part of a pixel begins to matter.
+_LOW = 80.0
+
+# Whoever seems right is even more so than that, by the calibration.
+_SURER = 1.9
+
+# What a reading weighs against flow, which is another question: the error that its spread and misfit predict, as % of
+# the distance between the outer eye corners; that of a good reading, and what makes it worse.
 _GOOD_PERCENT, _LIMIT_PERCENT, _STEEP = 2.95, 4.9, 4.0
 _USUAL_SPREAD, _SPREAD_POWER = 0.002, 0.62
 _SHAPE_POWER = 0.47
@@ -39,8 +57,9 @@ _SMALL = 30.0
 # Displacement per frame, in sizes of the face, and part of the person's usual detail, that make a reading blurred.
 _FAST, _SOFT = 0.2, 0.6
 
-# What is left of the confidence where flow carried the face, where it was bridged, and where it could not be read.
-_CARRIED, _BRIDGED, _UNREAD = 0.45, 0.4, 0.3
+# What is left of the confidence where flow carried the face, where it was bridged, where it could not be read,
+# and where the picture is a mixture of two.
+_CARRIED, _BRIDGED, _UNREAD, _MIXED = 0.45, 0.4, 0.3, 0.4
 
 # Agreement of flow and reading below which the path begins to be flow's, and below which it is.
 _AGREED, FLOWING = 0.3, 0.1
@@ -62,6 +81,7 @@ class Evidence:
         sharp: detail as part of what is usual for the person.
         carried: whether flow alone gives the points.
         missing: how long the gap is that the frame lies in, 0 where the face was seen.
+        dissolving: whether the picture is a mixture of two shots.
     """
 
     presence: F64
@@ -75,6 +95,7 @@ class Evidence:
     sharp: F64
     carried: F64
     missing: F64
+    dissolving: F64
 
 
 def predicted_error(spread: F64, shape: F64, yaw_deg: F64) -> F64:
@@ -85,14 +106,12 @@ def predicted_error(spread: F64, shape: F64, yaw_deg: F64) -> F64:
         shape: (N,) as in `Evidence`.
         yaw_deg: (N,); a turned head fits its own frontal shape less well without being read any worse.
     """
-    usual = 0.007 + 2e-5 * np.abs(yaw_deg) + 5.6e-6 * yaw_deg**2
-    wide = np.maximum(np.log(np.maximum(spread, 1e-9) / _USUAL_SPREAD), 0)
-    bent = np.maximum(np.log(np.maximum(shape, 1e-9) / usual), 0)
+    wide, bent = _beyond(spread, _USUAL_SPREAD), _beyond(shape, _usual_misfit(yaw_deg))
     return np.asarray(_GOOD_PERCENT * np.exp(_SPREAD_POWER * wide + _SHAPE_POWER * bent))
 
 
 def trust(presence: F64, spread: F64, shape: F64, yaw_deg: F64) -> F64:
-    """(N,) 0..1: how far a reading of the network can be believed by itself."""
+    """(N,) 0..1: what a reading of the network weighs when it is joined with flow."""
     error = predicted_error(spread, shape, yaw_deg)
     return np.asarray(np.clip(presence, 0, 1) / (1 + (error / _LIMIT_PERCENT) ** _STEEP))
 
@@ -100,15 +119,40 @@ def trust(presence: F64, spread: F64, shape: F64, yaw_deg: F64) -> F64:
 def judge(evidence: Evidence) -> tuple[F64, list[tuple[str, ...]]]:
     """The confidence of each frame, (N,) 0..1, and what speaks against those below `DOUBTFUL`."""
     e = evidence
-    confidence = trust(np.sqrt(np.clip(e.presence, 0, 1)), e.spread, e.shape, e.yaw_deg)
+    confidence = 1 / (1 + np.exp(_odds(e)))
     stranger = np.clip((e.identity - SAME_PERSON) / 0.2, 0, 1)
     confidence *= 1 - 0.5 * stranger
-    confidence *= np.clip(0.4 + 0.6 * e.height / _SMALL, 0, 1)
     confidence = np.minimum(confidence, _CARRIED + (1 - _CARRIED) * np.clip(e.agreed / _AGREED, 0, 1))
     confidence = np.where(e.carried > 0, np.minimum(_CARRIED, 0.25 + 0.5 * confidence), confidence)
     confidence = np.where((e.presence < READABLE) & (e.carried == 0), np.minimum(confidence, _UNREAD), confidence)
+    confidence = np.where(e.dissolving > 0, np.minimum(confidence, _MIXED), confidence)
     confidence = np.where(e.missing > 0, _BRIDGED / np.sqrt(np.maximum(e.missing, 1)), confidence)
     return confidence, [reasons(e, i) if confidence[i] < DOUBTFUL else () for i in range(len(confidence))]
+
+
+def _odds(e: Evidence) -> F64:
+    """(N,) log odds that a reading is wrong."""
+    odds = np.asarray(
+        _ODDS
+        + _PER_SPREAD * _beyond(e.spread, _USUAL_SPREAD)
+        + _PER_SMALL * _beyond(_LOW, e.height)
+        + _PER_SOFT * _beyond(1.0, np.maximum(e.sharp, 0.05))
+        + _PER_CONTRADICTION * (1 - np.clip(e.agreed, 0, 1))
+        + _PER_PRESENCE * _beyond(1.0, np.maximum(e.presence, 0.02))
+        + _PER_MISFIT * _beyond(e.shape, _usual_misfit(e.yaw_deg))
+        + _PER_BENT * _beyond(e.shape, _BENT * _usual_misfit(e.yaw_deg))
+    )
+    return np.where(odds < 0, _SURER * odds, odds)
+
+
+def _beyond(value: F64 | float, usual: F64 | float) -> F64:
+    """How many e times `value` is larger than `usual`, 0 where it is not."""
+    return np.asarray(np.maximum(np.log(np.maximum(value, 1e-9) / np.maximum(usual, 1e-9)), 0))
+
+
+def _usual_misfit(yaw_deg: F64) -> F64:
+    """What a face misses its own shape by without being read badly; more where it is turned."""
+    return np.asarray(0.007 + 2e-5 * np.abs(yaw_deg) + 5.6e-6 * yaw_deg**2)
 
 
 def reasons(evidence: Evidence, index: int) -> tuple[str, ...]:
@@ -117,7 +161,7 @@ def reasons(evidence: Evidence, index: int) -> tuple[str, ...]:
     if e.missing[i]:
         count = int(e.missing[i])
         return (f"bridged over a gap of {count} frame{'s' if count > 1 else ''}",)
-    found = []
+    found = ["dissolve"] if e.dissolving[i] else []
     if abs(e.yaw_deg[i]) > TURNED_DEG - 5:
         found.append(f"turned {abs(e.yaw_deg[i]):.0f} degrees away")
     if e.height[i] < _SMALL:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfxswap.face import doubt, mesh, smooth, steady
+from vfxswap.face.dissolves import Dissolve
 from vfxswap.face.frame import FaceFrame, Source
 from vfxswap.face.identity import distance
 from vfxswap.face.people import Person, Sight, bounds
@@ -24,10 +25,12 @@ def apart(person: Person) -> list[tuple[int, FaceFrame]]:
     return [(s.frame, _face_frame(s.points, s.presence, s.confidence, s.scale, "solve", ())) for s in person.sights]
 
 
-def together(person: Person, frames: Sequence[int], *, cuts: Sequence[int]) -> list[tuple[int, FaceFrame]]:
+def together(
+    person: Person, frames: Sequence[int], *, cuts: Sequence[int], dissolves: Sequence[Dissolve] = ()
+) -> list[tuple[int, FaceFrame]]:
     """The frames of a person in a shot, in the order of `frames`, which are all that were looked at.
 
-    Gaps of up to `MAX_GAP` frames are bridged; nothing crosses a cut.
+    Gaps of up to `MAX_GAP` frames are bridged; nothing crosses a cut. Frames within `dissolves` are doubted.
     """
     usual = _Usual.of(person)
     by_frame = {s.frame: s for s in person.sights}
@@ -37,7 +40,7 @@ def together(person: Person, frames: Sequence[int], *, cuts: Sequence[int]) -> l
         positions = [i for i in range(first, end) if frames[i] in by_frame]
         for run in smooth.runs(positions, gap=MAX_GAP):
             span = list(frames[run[0] : run[-1] + 1])
-            result += _run([by_frame.get(frame) for frame in span], span, usual)
+            result += _run([by_frame.get(frame) for frame in span], span, usual, dissolves)
     return result
 
 
@@ -61,7 +64,9 @@ class _Usual:
         )
 
 
-def _run(sights: Sequence[Sight | None], frames: Sequence[int], usual: _Usual) -> list[tuple[int, FaceFrame]]:
+def _run(
+    sights: Sequence[Sight | None], frames: Sequence[int], usual: _Usual, dissolves: Sequence[Dissolve]
+) -> list[tuple[int, FaceFrame]]:
     """One run of a person without long gaps; None where nobody was seen."""
     times = np.array(frames, np.float64)
     blank = np.full((mesh.COUNT, 3), np.nan)
@@ -101,6 +106,7 @@ def _run(sights: Sequence[Sight | None], frames: Sequence[int], usual: _Usual) -
         sharp=_between(times, [s.sharp / usual.sharp if s and s.sharp and usual.sharp else None for s in sights], 1.0),
         carried=carried,
         missing=_missing(sights),
+        dissolving=np.array([float(any(d.first <= f <= d.last for d in dissolves)) for f in frames]),
     )
     confidence, why = doubt.judge(evidence)
     scale = next(s.scale for s in sights if s is not None)

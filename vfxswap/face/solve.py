@@ -77,7 +77,11 @@ def track_frames(
     found = shot.cuts.close()
     listed: dict[int, list[tuple[int, FaceFrame]]] = {frame: [] for frame in solver.frames}
     for key, person in enumerate(people):
-        made = runs.apart(person) if still else runs.together(person, solver.frames, cuts=found)
+        made = (
+            runs.apart(person)
+            if still
+            else runs.together(person, solver.frames, cuts=found, dissolves=shot.cuts.dissolves)
+        )
         for frame, face in made:
             listed[frame].append((key, face))
     return Track(
