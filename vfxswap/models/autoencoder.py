@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from vfxswap.errors import ModelError
+from vfxswap.models.occlusion import Occlusion, uncovered
+
+_OCCLUSION = "occlusion."
 
 
 class AutoencoderConfig(Protocol):
@@ -37,6 +40,10 @@ class AutoencoderConfig(Protocol):
     @property
     def condition(self) -> int:
         """Length of what the decoders are told beside the code; 0 for nothing."""
+
+    @property
+    def occlusion(self) -> int:
+        """Width of the network that finds what covers the face (occlusion.py); 0 for none."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -74,6 +81,7 @@ class Autoencoder(nn.Module):
         self.encoder = architecture.encoder(config)
         self.bridge = architecture.bridge(config)
         self.decoders = nn.ModuleDict({name: architecture.decoder(config) for name in performers})
+        self.occlusion = Occlusion(config.occlusion) if config.occlusion else None
 
     def paint(self, code: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Codes (N, code), and (N, condition) if the config has one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
@@ -81,8 +89,9 @@ class Autoencoder(nn.Module):
         return rgb, mask
 
     def forward(self, rgb: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(N, 3, S, S) model space -> rgb (N, 3, S, S), mask (N, 1, S, S) painted as `performer`."""
-        return self.paint(self.encoder(rgb), performer, condition)
+        """(N, 3, S, S) model space -> rgb (N, 3, S, S), mask (N, 1, S, S) painted as `performer`, nothing before it."""
+        painted, mask = self.paint(self.encoder(rgb), performer, condition)
+        return painted, uncovered(self.occlusion, rgb, painted, mask)
 
 
 def told(code: Tensor, condition: Tensor | None, length: int) -> Tensor:
@@ -95,7 +104,7 @@ def told(code: Tensor, condition: Tensor | None, length: int) -> Tensor:
 
 
 class Swapper(nn.Module):
-    """What ships: encoder, bridge and likeness decoder. Inputs `crop` (and `condition`), outputs `rgb` and `mask`."""
+    """What ships: all but the other decoders. Inputs `crop` (and `condition`), outputs `rgb` and `mask`."""
 
     def __init__(self, net: Autoencoder, likeness: str) -> None:
         super().__init__()
@@ -103,11 +112,12 @@ class Swapper(nn.Module):
         self.encoder = net.encoder
         self.bridge = net.bridge
         self.decoder = net.decoders[likeness]
+        self.occlusion = net.occlusion
 
     def forward(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) in [0, 1], and (N, condition) if there is one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
         rgb, mask = self.decoder(self.bridge(told(self.encoder(crop), condition, self.condition)))
-        return rgb, mask
+        return rgb, uncovered(self.occlusion, crop, rgb, mask)
 
 
 @torch.no_grad()
@@ -117,14 +127,17 @@ def transfer_encoder(
     """Start `net` where another network has come to: its encoder and bridge, and some decoders.
 
     Args:
-        source: the other network's `state_dict()`, same architecture and sizes; its performers may be others.
+        source: the other network's `state_dict()`, same architecture and sizes; its performers may be others, and it
+            may have nothing that finds occluders, which then begins anew.
         net: changed in place, whole or not at all.
         decoders: performer of `net` -> performer of `source` whose decoder theirs starts as. Others stay as they are.
 
     Raises:
         ModelError: `source` lacks a weight, or one has another shape.
     """
-    moves = {name: name for name in net.state_dict() if not name.startswith("decoders.")}
+    moves = {name: name for name in net.state_dict() if not name.startswith(("decoders.", _OCCLUSION))}
+    if any(name.startswith(_OCCLUSION) for name in source):
+        moves |= {name: name for name in net.state_dict() if name.startswith(_OCCLUSION)}
     for ours, theirs in (decoders or {}).items():
         if ours not in net.decoders:
             raise ModelError(f"the network has no performer {ours!r}", hint=f"it has {', '.join(net.performers)}")

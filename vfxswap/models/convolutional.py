@@ -52,6 +52,8 @@ class ConvolutionalConfig:
     """How many times the last convolution enlarges."""
     condition: int = 0
     """Length of what the decoders are told beside the code, such as expression and gaze; 0 for nothing."""
+    occlusion: int = 0
+    """Width of the network that finds what covers the face; 0 for none."""
 
     def __post_init__(self) -> None:
         stages = len(self.encoder)
@@ -137,6 +139,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
         decoder_residuals=(1, 1),
         grid_residuals=1,
         head=4,
+        occlusion=16,
     ),
     "hd": ConvolutionalConfig(
         resolution=256,

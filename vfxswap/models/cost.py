@@ -41,10 +41,11 @@ class Cost:
         return 2 * (self.parameters * 4 * 5 + self.activations * 2 * crops)
 
 
-def cost(config: AutoencoderConfig) -> Cost:
-    """Count on a network without memory: nothing is computed."""
+def cost(config: AutoencoderConfig, *, occlusion: bool = False) -> Cost:
+    """Count on a network without memory: nothing is computed. With `occlusion`, what finds occluders counts too."""
     with torch.device("meta"):
         swapper = Swapper(build(config.architecture, config, (_PERFORMER,)), _PERFORMER)
+        swapper.occlusion = swapper.occlusion if occlusion else None
         crop = torch.zeros(1, 3, config.resolution, config.resolution)
         condition = torch.zeros(1, config.condition) if config.condition else None
     parameters = {id(p): p.numel() for p in swapper.parameters()}

@@ -46,6 +46,8 @@ class DfConfig:
     """The variant `-d`: the decoder works at half the size and four convolutions paint the sub-pixels."""
     condition: int = 0
     """Length of what the bridge is told beside the code; 0 for nothing, as in the original."""
+    occlusion: int = 0
+    """As in the house's own network."""
 
     def __post_init__(self) -> None:
         if self.resolution % 32:

@@ -191,13 +191,14 @@ class Pair:
                 # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
                 # by forgetting the double's expression.
                 swapped = self.net.paint(code_double.detach(), self.likeness)[0].float()
+            covered = self._covered(likeness, double, (rgb, mask), code_double)
         rgb = rgb.float()
-        parts = {
+        parts = covered | {
             "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
             "double": losses.reconstruction(double_rgb.float(), double.target, double.weight),
             "mask": losses.mask_loss(mask.float(), likeness.mask) + losses.mask_loss(double_mask.float(), double.mask),
         }
-        total = parts["likeness"] + parts["double"] + parts["mask"]
+        total = sum(parts.values(), torch.zeros((), device=rgb.device))
         # A code pays for its power in noise: what a decoder knows by itself, such as whose face it paints, is not
         # worth sending.
         parts["power"] = 0.5 * means.float().square().sum(dim=1).mean()
@@ -205,6 +206,23 @@ class Pair:
         total = total + self.config.code_power * parts["power"] + self.config.confusion_weight * parts["confusion"]
         values = {name: float(value.detach()) for name, value in parts.items()}
         return total, values, Painted(rgb, swapped, codes.float())
+
+    def _covered(
+        self, likeness: Batch, double: Batch, painted: tuple[Tensor, Tensor], code_double: Tensor
+    ) -> dict[str, Tensor]:
+        """What finding occluders costs: before the likeness, and before swaps, as it will be used.
+
+        The painter learns nothing by it.
+        """
+        if self.net.occlusion is None or likeness.hidden is None or double.hidden is None:
+            return {}
+        with torch.no_grad():
+            swapped = self.net.paint(code_double, self.likeness)
+        crops = torch.cat([likeness.warped, double.warped])
+        rgb, mask = (torch.cat([a.detach(), b]) for a, b in zip(painted, swapped, strict=True))
+        logits = self.net.occlusion(crops, rgb, mask)
+        hidden = torch.cat([likeness.hidden, double.hidden])
+        return {"occlusion": losses.occlusion(logits.float(), hidden, mask.float())}
 
     def _noise(self, codes: Tensor, step: int, spent: float, rows: Rows | None = None) -> Tensor:
         """Gaussian noise, a function of the step alone, so that a resumed run sees the same.

@@ -99,6 +99,19 @@ def mask_loss(painted: Tensor, target: Tensor) -> Tensor:
     return (painted - target).abs().mean()
 
 
+def occlusion(logits: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
+    """Cross entropy and Dice loss of (N, 1, S, S) logits against true coverage, mostly where `mask` says is a face.
+
+    Source: F. Milletari, N. Navab, S. Ahmadi, "V-Net", 3DV 2016 (the overlap, which small occluders need).
+    """
+    weight = 0.1 + 0.9 * mask
+    entropy = functional.binary_cross_entropy_with_logits(logits, hidden, reduction="none")
+    found = torch.sigmoid(logits) * weight
+    both = 2 * (found * hidden).sum(dim=(1, 2, 3)) + 1
+    either = found.sum(dim=(1, 2, 3)) + (hidden * weight).sum(dim=(1, 2, 3)) + 1
+    return (entropy * weight).mean() + 0.3 * (1 - both / either).mean()
+
+
 def judged_real(coarse: Tensor, fine: Tensor, core: Tensor) -> Tensor:
     """Hinge loss of the judge's logits (N, 1, h, w) that should be positive; the fine ones count inside `core`."""
     return functional.relu(1 - coarse).mean() + _inside(functional.relu(1 - fine), core)

@@ -136,13 +136,15 @@ def begin(pair: Pair, source: Source, *, state: State) -> tuple[WarmStart, tuple
 
 
 def _plain(network: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps(network))
+    """What must agree: all sizes but those of what finds occluders, which may begin anew."""
+    return json.loads(json.dumps({name: value for name, value in network.items() if name != "occlusion"}))
 
 
 def _take(pair: Pair, tensors: Mapping[str, Tensor], old: Performers, new: Performers) -> tuple[str, ...]:
     """Copy averaged weights into the painter and its average, and the judge of the same likeness."""
     shared = sorted({old.likeness, old.double} & {new.likeness, new.double})
-    for prefix in ("encoder.", "bridge.", *(f"decoders.{name}." for name in shared)):
+    covers = "occlusion." if any(key.startswith("average/occlusion.") for key in tensors) else "encoder."
+    for prefix in ("encoder.", "bridge.", covers, *(f"decoders.{name}." for name in shared)):
         for module in (pair.net, pair.average):
             own = {key: value for key, value in module.state_dict().items() if key.startswith(prefix)}
             checkpoint.fill(own, {key: tensors.get(f"average/{key}") for key in own})
