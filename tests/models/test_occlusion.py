@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from vfxswap.errors import ModelError
-from vfxswap.models import build, preset
+from vfxswap.models import build, config_from_json, preset
 from vfxswap.models.autoencoder import Autoencoder, Swapper, transfer_encoder
 from vfxswap.models.cost import cost
 from vfxswap.models.export import to_onnx
@@ -18,7 +16,8 @@ from vfxswap.train import losses
 
 def network(*, occlusion: int = 4) -> Autoencoder:
     torch.manual_seed(1)
-    return build("autoencoder", replace(preset("test"), occlusion=occlusion), ("ben", "anna"))
+    config = config_from_json("autoencoder", preset("test").to_json() | {"occlusion": occlusion})
+    return build("autoencoder", config, ("ben", "anna"))
 
 
 def test_the_shipped_mask_is_the_painted_one_less_what_covers_it() -> None:
