@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from vfxswap.models import preset
+from vfxswap.models import config_from_json, preset
 from vfxswap.train.adversarial import Pair
+from vfxswap.train.data import occluded
 from vfxswap.train.score import held_out
 
 from . import synthetic
@@ -196,3 +197,42 @@ def test_noise_ebbs_to_a_tenth() -> None:
     full = pair._noise(codes, 5, 0.0)
     assert torch.allclose(pair._noise(codes, 5, 0.5), 0.4 * full)
     assert torch.allclose(pair._noise(codes, 5, 1.0), 0.1 * full)
+
+
+def occluded_pair() -> Pair:
+    return Pair(
+        config_from_json("autoencoder", preset("test").to_json() | {"occlusion": 4}),
+        architecture="autoencoder",
+        likeness="ben",
+        double="anna",
+        config=synthetic.config(steps=100),
+        device=torch.device("cpu"),
+        bf16=False,
+    )
+
+
+def test_finding_occluders_is_learned_from_reconstructions_and_swaps_and_teaches_the_painter_nothing() -> None:
+    banks = synthetic.bank(synthetic.BEN), synthetic.bank(synthetic.ANNA)
+    batches = [occluded(bank, (0, 3, 6, 9), size=64, seed=1) for bank in banks]
+    pair = occluded_pair()
+    assert pair.net.occlusion is not None
+    codes = pair.net.encoder(torch.cat([batch.warped for batch in batches]))
+    painted = pair.net.paint(codes[:4], "ben")
+    loss = pair._covered(batches[0], batches[1], painted, codes[4:])["occlusion"]
+    loss.backward()
+    assert strength(pair.net.occlusion) > 0
+    assert strength(pair.net.encoder) == strength(pair.net.decoders["ben"]) == 0
+
+    found = []
+    for step in range(30):
+        losses = pair.step(*batches, step=step, spent=0.1)
+        assert losses is not None
+        found.append(losses["occlusion"])
+    assert found[-1] < 0.8 * found[0]
+
+
+def test_without_occluders_or_a_network_for_them_nothing_is_to_be_found() -> None:
+    losses = occluded_pair().step(BEN, ANNA, step=0, spent=0.1)
+    assert losses is not None and "occlusion" not in losses, "these crops have nothing before them"
+    losses = make().step(BEN, ANNA, step=0, spent=0.1)
+    assert losses is not None and "occlusion" not in losses
