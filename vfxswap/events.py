@@ -100,12 +100,12 @@ class FrameFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Done(Event):
-    """The work ended. `manifest`: its record, or empty; `counts`: frames by status; `reason`: why, if it is news."""
+    """The work ended. `manifest`: its record, or empty; `counts`: frames by status; `reason`: why, or None."""
 
     event: ClassVar[str] = "done"
     manifest: str
     counts: dict[str, int]
-    reason: str = ""
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
