@@ -99,11 +99,15 @@ def test_exposures_are_made_of_the_light(stops, plate, image):
 
 
 def test_highlights_hide_a_face_only_from_an_encoded_picture(plate, image):
-    dark = exposed(plate, image).darker()
-    assert dark is not None
+    found = exposed(plate, image).darker(1000)
+    assert found is not None
+    dark, factor = found
+    assert factor == 1.0
     assert dark[40, 550].max() < 1.0 == plate.encoded(image, gain=0.5)[40, 550].max()
-    assert Exposed(plate.encoded(image, gain=0.5)).darker() is None
+    assert Exposed(plate.encoded(image, gain=0.5)).darker(1000) is None
     np.testing.assert_array_equal(dark, plate.encoded(image, gain=0.5 * 2.0**DARKER))
+    small = exposed(plate, image).darker(320)
+    assert small is not None and small[0].shape == (180, 320, 3) and small[1] == 2.0
 
 
 def test_thin_and_small_pictures_are_those_of_the_whole(plate, image):

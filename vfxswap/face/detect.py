@@ -165,8 +165,8 @@ def plain(detector: Detector, image: Exposed) -> list[Found]:
 def search(detector: Detector, image: Exposed) -> list[Found]:
     """The chain of ever harder looks, up to the first that finds anybody; the last one is into the highlights."""
     found = [Found(face) for face in detector(image.rgb)]
-    dark = None if found else image.darker()
-    return found if dark is None else [Found(face, DARKER) for face in detector(dark)]
+    dark = None if found else image.darker(_TILE)
+    return found if dark is None else [Found(_scaled(face, dark[1]), DARKER) for face in detector(dark[0])]
 
 
 def sweep(detector: Detector, image: Exposed) -> list[Found]:
@@ -185,9 +185,9 @@ def sweep(detector: Detector, image: Exposed) -> list[Found]:
         turned = detector(_turned(small, turns), thorough=False)
         back = (_turn_back(face, turns=turns, shape=small.shape[:2]) for face in turned)
         _add(found, [Found(_scaled(face, factor)) for face in back])
-    dark = image.darker()
+    dark = image.darker(_TILE)
     if dark is not None:
-        _add(found, [Found(face, DARKER) for face in detector(dark, thorough=False)])
+        _add(found, [Found(_scaled(face, dark[1]), DARKER) for face in detector(dark[0], thorough=False)])
     return found
 
 

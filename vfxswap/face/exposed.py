@@ -171,24 +171,24 @@ class Exposed:
         self._canvases.clear()
         self._whole.clear()
 
-    def small(self, long_side: int) -> tuple[ModelRgb, float]:
+    def small(self, long_side: int, *, stops: float = 0.0) -> tuple[ModelRgb, float]:
         """The whole picture no larger than `long_side`, and the factor back to its own size."""
         factor = max(1.0, max(self.size) / long_side)
         if factor == 1.0:
-            return self.rgb, factor
-        width, height = self.size
-        return self._source.shrunk(self._window, (round(width / factor), round(height / factor))), factor
+            return self.at(stops), factor
+        size = (round(self.size[0] / factor), round(self.size[1] / factor))
+        return self._source.shrunk(self._window, size, stops=stops), factor
 
     def thin(self, least: tuple[int, int]) -> ModelRgb:
         """Every n-th pixel of every n-th row, with at least so many columns and rows if there are as many."""
         step = max(1, min(side // wanted for side, wanted in zip(self.size, least, strict=True)))
         return self._source.thin(step)
 
-    def darker(self) -> ModelRgb | None:
-        """A look into the highlights, if so much is clipped that a face may be hidden in it."""
+    def darker(self, long_side: int) -> tuple[ModelRgb, float] | None:
+        """A `small` look into the highlights, if so much is clipped that a face may be hidden in it."""
         if not self._source.deep or (self._source.thin(_THIN).max(axis=2) > _WHITE).mean() < _WORTH:
             return None
-        return self.at(DARKER)
+        return self.small(long_side, stops=DARKER)
 
     def suited(self, points: F64, stops: float) -> float:
         """The exposure in stops at which to read a face, given its (478, 2 or 3) points and the one it has now.
