@@ -292,11 +292,9 @@ def measure(
     found = Measurements(
         gain, model.card.onnx_sha256, {}, curve, {"encoding": encoding, "config": dict(config.record())}
     )
-    found = replace(found, placement=_placement(sights, found, model=model, landmarker=landmarker))
+    found = replace(found, placement=_placement(sights, found, model=model, landmarker=landmarker, cancel=cancel))
     grids: dict[int, F16] = {}
     for frame, seen in _seen(sights, frames):
-        if cancel is not None:
-            cancel.check()
         space = found.space(frame, config=config, encoding=encoding)
         some = [
             _relight(sight, image, frame, space=space, model=model, placement=found.placement) for sight, image in seen
@@ -309,7 +307,12 @@ def measure(
 
 
 def _placement(
-    sights: Sequence[Sight], found: Measurements, *, model: Painter, landmarker: Landmarker | None
+    sights: Sequence[Sight],
+    found: Measurements,
+    *,
+    model: Painter,
+    landmarker: Landmarker | None,
+    cancel: CancelToken | None,
 ) -> Placement | None:
     """Where the shot's painted crops go: the median over some frames; None where nobody can be read in them."""
     sure = sorted({f for sight in sights for f, face in sight.faces.items() if face.confidence >= _SURE})
@@ -317,6 +320,8 @@ def _placement(
     reader = landmarker or LANDMARKERS["mesh478"]()
     read: list[Placement] = []
     for frame, seen in _seen(sights, frames):
+        if cancel is not None:
+            cancel.check()
         space = found.space(frame, config=sights[0].plate.config, encoding=model.card.encoding)
         for sight, image in seen:
             painted = _painted(sight, image, frame, space=space, model=model, placement=Placement())

@@ -190,8 +190,8 @@ class Pair:
             if swap:
                 # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
                 # by forgetting the double's expression.
-                swapped = self.net.paint(code_double.detach(), self.likeness)[0].float()
-            covered = self._covered(likeness, double, (rgb, mask), code_double)
+                swapped = self.net.paint(code_double.detach(), self.likeness)
+            covered = self._covered(likeness, double, (rgb, mask), code_double, swapped=swapped)
         rgb = rgb.float()
         parts = covered | {
             "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
@@ -205,10 +205,16 @@ class Pair:
         parts["confusion"] = self._confusion(codes.float())
         total = total + self.config.code_power * parts["power"] + self.config.confusion_weight * parts["confusion"]
         values = {name: float(value.detach()) for name, value in parts.items()}
-        return total, values, Painted(rgb, swapped, codes.float())
+        return total, values, Painted(rgb, None if swapped is None else swapped[0].float(), codes.float())
 
     def _covered(
-        self, likeness: Batch, double: Batch, painted: tuple[Tensor, Tensor], code_double: Tensor
+        self,
+        likeness: Batch,
+        double: Batch,
+        painted: tuple[Tensor, Tensor],
+        code_double: Tensor,
+        *,
+        swapped: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What finding occluders costs: before the likeness, and before swaps, as it will be used.
 
@@ -216,10 +222,11 @@ class Pair:
         """
         if self.net.occlusion is None or likeness.hidden is None or double.hidden is None:
             return {}
-        with torch.no_grad():
-            swapped = self.net.paint(code_double, self.likeness)
+        if swapped is None:
+            with torch.no_grad():
+                swapped = self.net.paint(code_double, self.likeness)
         crops = torch.cat([likeness.warped, double.warped])
-        rgb, mask = (torch.cat([a.detach(), b]) for a, b in zip(painted, swapped, strict=True))
+        rgb, mask = (torch.cat([a, b]).detach() for a, b in zip(painted, swapped, strict=True))
         logits = self.net.occlusion(crops, rgb, mask)
         hidden = torch.cat([likeness.hidden, double.hidden])
         return {"occlusion": losses.occlusion(logits.float(), hidden, mask.float())}
