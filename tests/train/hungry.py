@@ -17,7 +17,7 @@ from vfxswap.models import preset
 from vfxswap.train.adversarial import Pair
 from vfxswap.train.config import TrainConfig
 from vfxswap.train.data import Batch
-from vfxswap.train.memory import Parts
+from vfxswap.train.memory import Parts, is_out_of_memory, out_of_memory
 
 SIZE = 64
 
@@ -60,8 +60,12 @@ def main(count: int, more: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size_now() + more, size_now() + more))
     try:
         losses = one.step(likeness, double, step=1, spent=0.9)
-    except ResourceError as error:
-        print(json.dumps({"error": str(error), "code": error.exit_code}))
+    except (RuntimeError, MemoryError, ResourceError) as error:
+        # As in Trainer.run: what fails outside of the parts is no smaller for being halved.
+        if not isinstance(error, ResourceError) and not is_out_of_memory(error):
+            raise
+        said_so = error if isinstance(error, ResourceError) else out_of_memory()
+        print(json.dumps({"error": str(said_so), "code": said_so.exit_code}))
         return
     print(json.dumps({"losses": losses, "at_once": one.parts.size, "said": said}))
 

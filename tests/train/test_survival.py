@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -82,8 +83,15 @@ def test_a_step_in_parts_is_the_step() -> None:
 
 
 def hungry(*arguments: int) -> dict[str, Any]:
+    # One arena: the allocator reserves 64 MiB of address space for every further thread that happens to meet another,
+    # and the limit counts that.
     done = subprocess.run(
-        [sys.executable, str(HUNGRY), *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(HUNGRY), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
