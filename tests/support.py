@@ -151,6 +151,7 @@ class Studio:
             use="swap",
             performers=found.performers.by_role(),
             model_sha256=found.onnx_sha256,
+            origin=found.origin(),
         )
         return vfxmodel.SwapModel(path, grant=grant, device="cpu")
 

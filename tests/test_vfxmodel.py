@@ -18,7 +18,11 @@ from .support import SIZE, TINT, Studio, card, disc, network
 
 def grant(production: Studio, digest: str, *, use: trust.Use = "swap") -> trust.Grant:
     return production.gate().authorize(
-        shot=trust.ShotId.local("x"), use=use, performers={"likeness": "ben", "double": "anna"}, model_sha256=digest
+        shot=trust.ShotId.local("x"),
+        use=use,
+        performers={"likeness": "ben", "double": "anna"},
+        model_sha256=digest,
+        origin=card().origin(),
     )
 
 

@@ -12,9 +12,12 @@ from vfxswap.trust.canonical import (
     Envelope,
     Signature,
     canonical_json,
+    dsse_bytes,
+    is_bytes_signature,
     is_signature,
     parse_time,
     read_object,
+    sign_bytes,
     signed_bytes,
 )
 from vfxswap.trust.records import CONSENT
@@ -52,6 +55,36 @@ def test_signatures():
         assert not is_signature(forged, public_key=public, kind=CONSENT, canonical=envelope.canonical)
     spaced = Signature(kid="k", sig=signature.sig[:8] + "\n" + signature.sig[8:])
     assert not is_signature(spaced, public_key=public, kind=CONSENT, canonical=envelope.canonical)
+
+
+def test_dsse_bytes_are_those_of_the_specification():
+    # The example of the DSSE protocol, v1.0.2.
+    assert dsse_bytes("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+
+
+def test_only_bytes_that_say_their_kind_are_signed():
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes_raw()
+    for message in (signed_bytes(CONSENT, b"{}"), dsse_bytes("text/plain", b"x")):
+        signature = sign_bytes(key, message)
+        assert len(signature) == 64
+        assert is_bytes_signature(signature, public_key=public, message=message)
+        assert not is_bytes_signature(signature, public_key=public, message=message + b" ")
+        assert not is_bytes_signature(signature[:-1], public_key=public, message=message)
+    for message in (b"", b"{}", b"vfxswap signature v1", b"dssev1 1 a 1 b"):
+        with pytest.raises(ValueError, match="what kind"):
+            sign_bytes(key, message)
+        assert not is_bytes_signature(key.sign(message), public_key=public, message=message)
+
+
+def test_a_signature_of_one_kind_is_none_of_another():
+    """A statement that reads like a consent does not become one."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes_raw()
+    signature = sign_bytes(key, dsse_bytes(CONSENT, b"{}"))
+    assert not is_bytes_signature(signature, public_key=public, message=signed_bytes(CONSENT, b"{}"))
 
 
 @pytest.mark.parametrize("value", [{"a": float("nan")}, {"a": 2**60}, {"a": "\ud800"}])

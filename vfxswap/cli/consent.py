@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Annotated, Literal, TypeVar, get_args
 import typer
 
 from vfxswap import trust
-from vfxswap.cli.common import Debug, Keyring
+from vfxswap.cli import knobs
+from vfxswap.cli.common import ColorConfig, ColorSpace, Debug, Face, Keyring
 from vfxswap.errors import ConsentError, UsageError
-from vfxswap.trust import KeyRole, Role, Use
+from vfxswap.trust import CONSISTENT, KeyRole, Role, Use, names, references
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, sign, check and withdraw consents.")
 
@@ -20,7 +22,8 @@ _Word = TypeVar("_Word")
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
 
 Passphrase = Annotated[
-    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="File with the passphrase; asked for without.")
+    Path | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="File with the passphrase, - is stdin; asked for without."),
 ]
 Key = Annotated[Path, typer.Option(metavar="FILE", help="Private key, KID.key.pem.")]
 Start = Annotated[
@@ -77,13 +80,49 @@ def new(
     model: Annotated[
         list[str] | None, typer.Option(metavar="SHA256|any", help="Models that may swap; none may without.")
     ] = None,
+    prohibit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help=f"Excluded besides {', '.join(trust.PROHIBITED)}; give it repeatedly."),
+    ] = None,
+    contract: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The contract; its sha256 goes into the record.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of vfxswap consent reference: what faces are compared with.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="DISTANCE", help=f"Faces nearer to the reference are consistent; {CONSISTENT} without."),
+    ] = None,
+    legal_name_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the legal name, - is stdin: a salted hash goes into the record."),
+    ] = None,
     grantor: Annotated[Literal["self", "estate", "guardian"], typer.Option(help="Who grants it.")] = "self",
     delete_model_by: Annotated[
         datetime | None, typer.Option(formats=_DATES, metavar="DATE", help="When the model must be gone.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Write an unsigned consent record for people to read and then to sign."""
+    """Write an unsigned consent record for people to read and then to sign.
+
+    With --legal-name-file also writes RECORD.salt, which belongs with the contract: it proves the name later.
+    """
+    if output.exists():
+        raise UsageError("there is a file of this name already", path=output, hint="choose another --output")
+    if threshold is not None and reference is None:
+        raise UsageError("--threshold without --reference", hint="give both")
+    named = None
+    if reference is not None:
+        found = references.read_reference(reference)
+        if found.content.performer != performer:
+            raise UsageError(
+                f"the reference file is of {found.content.performer}, not of {performer}",
+                path=reference,
+                hint="give the performer's own",
+            )
+        named = found.named(CONSISTENT if threshold is None else threshold)
+    name = None if legal_name_file is None else _first_line(legal_name_file, "the legal name")
     record = trust.new_consent(
         performer=performer,
         roles=_chosen(role, get_args(Role), "--role"),
@@ -94,14 +133,67 @@ def new(
         not_after=until.replace(tzinfo=UTC),
         scope_exclude=exclude or (),
         territories=territory or ("*",),
+        prohibited=tuple(dict.fromkeys((*trust.PROHIBITED, *(prohibit or ())))),
         models=_models(model or []),
         grantor=grantor,
+        contract_sha256=None if contract is None else _sha256(contract),
         delete_model_by=_utc(delete_model_by),
+        reference_embeddings=named,
     )
-    if output.exists():
-        raise UsageError("there is a file of this name already", path=output, hint="choose another --output")
+    if name is not None:
+        salt_file = output.with_name(output.name + names.SUFFIX)
+        record["performer"]["legal_name_sha256_salted"] = names.name_hash(name, names.new_salt(salt_file))
+        typer.echo(f"{salt_file}: proves the legal name; keep it with the contract, not with the consent")
     trust.write_record(output, record)
     typer.echo(f"{output}: unsigned; the performer and production sign it with vfxswap consent sign")
+
+
+@app.command()
+def reference(
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="PICTURES...", help="Patterns, folders or files that show the performer.")
+    ],
+    performer: Annotated[str, typer.Option(metavar="ID", help="Whose face they show.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The reference file; production keeps it.")],
+    face: Face = "",
+    colorspace: ColorSpace = "",
+    color_config: ColorConfig = "",
+    device: knobs.Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Measure pictures of a performer, made for the consent, that facesets are compared with later.
+
+    The file holds biometric data, not pictures. The consent names its sha256 only.
+    """
+    from vfxswap import faceset
+
+    if output.exists():
+        raise UsageError("there is a file of this name already", path=output, hint="choose another --output")
+    made = faceset.measure_reference(
+        output, pictures, performer=performer, face=face, color_space=colorspace, config=color_config, device=device
+    )
+    typer.echo(f"{output}: {len(made.content.embeddings)} faces of {performer}, sha256 {made.sha256}")
+
+
+@app.command("name")
+def name_command(
+    consent: Annotated[Path, typer.Argument(help="A record, signed or not.")],
+    salt: Annotated[Path, typer.Option(metavar="FILE", help="RECORD.salt, as consent new wrote it.")],
+    legal_name_file: Annotated[Path, typer.Option(metavar="FILE", help="File with the legal name, - is stdin.")],
+    debug: Debug = False,
+) -> None:
+    """Check that a consent is tied to a legal name; exit code 77 if it is to another one."""
+    held = trust.read_record(consent).performer.legal_name_sha256_salted
+    if held is None:
+        raise ConsentError("the consent is not tied to a legal name", path=consent, hint="the contract may name it")
+    name = _first_line(legal_name_file, "the legal name")
+    if not names.is_name(name, salt=names.read_salt(salt), sha256=held):
+        raise ConsentError(
+            "the consent is tied to another name, or by another salt",
+            path=consent,
+            hint="spell it as the contract does",
+        )
+    typer.echo(f"{consent}: tied to this legal name")
 
 
 @app.command()
@@ -135,6 +227,9 @@ def verify(
             typer.echo(f"  signature {signature.kid} ({role}): {signature.problem or 'valid'}")
         for problem in report.problems:
             typer.echo(f"  {problem}")
+        record = report.consent.record
+        typer.echo(f"  for people to judge: {record.purpose} | territories {', '.join(record.territories)}")
+        typer.echo(f"  prohibited: {', '.join(record.prohibited) or 'nothing listed'}")
         if not report.ok:
             refused.append(path)
     if refused:
@@ -207,15 +302,26 @@ def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
     """The passphrase from a file's first line, or typed on a terminal. Never from the command line or environment."""
     if file is None:
         if not sys.stdin.isatty():
-            raise UsageError("a passphrase is needed", hint="give --passphrase-file FILE")
+            raise UsageError("a passphrase is needed", hint="give --passphrase-file FILE, or - to read it from stdin")
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
+    return _first_line(file, "the passphrase")
+
+
+def _first_line(file: Path, what: str) -> str:
+    """The first line of a text file, or of stdin for `-`; raises UsageError."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "cannot read the passphrase", path=file, hint="give --passphrase-file a text file that you may read"
-        ) from error
+        raise UsageError(f"cannot read {what}", path=file, hint="give a text file that you may read") from error
+    lines = text.splitlines()
     return lines[0] if lines else ""
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError("cannot read the contract", path=file, hint="give --contract FILE") from error
 
 
 def _utc(time: datetime | None) -> datetime | None:

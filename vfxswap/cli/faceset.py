@@ -81,6 +81,9 @@ def build_command(
     view: View = "",
     part: Part = "",
     sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write the contact sheet.")] = True,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The reference file that the performer's consent names.")
+    ] = None,
     shot: Shot = "",
     consent: Consents = [],  # noqa: B006 - typer reads the default, nobody changes it
     keyring: Keyring = None,
@@ -93,8 +96,12 @@ def build_command(
     The same command again goes on where an interrupted one stopped.
     """
     guard = gate(consents=consent, keyring=keyring)
-    home = SequencePath.parse(_first_file(plates[0])).folder.resolve().name
-    grant = guard.authorize_faceset(performer=performer, shot=shot_id(shot, folder=home))
+    origin = faceset.load(output).consents if append and (output / faceset.INDEX).exists() else ()
+    homes = [SequencePath.parse(_first_file(plate)).folder.resolve().name for plate in plates]
+    grants = [
+        guard.authorize_faceset(performer=performer, shot=shot_id(shot, folder=home), origin=origin)
+        for home in dict.fromkeys(homes)
+    ]
     missed: list[VfxSwapError] = []
     with working(ctx, events=events) as work:
         config = color.ColorConfig.load(color_config or None, context=context(color_context))
@@ -122,7 +129,8 @@ def build_command(
                     part=part,
                 )
             ],
-            grant=grant,
+            grant=grants[0],
+            reference=reference,
             append=append,
             size=size,
             device=device,

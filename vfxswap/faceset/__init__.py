@@ -16,7 +16,9 @@ from vfxswap.faceset.cutting import landmarks_in
 from vfxswap.faceset.footage import Footage, open_footage
 from vfxswap.faceset.identity import expressions, reference, references
 from vfxswap.faceset.index import CROPS, EMBEDDINGS, EXPRESSIONS, INDEX, LANDMARKS, SCHEMA, THUMBNAILS, Faceset, load
+from vfxswap.faceset.lock import require_compared
 from vfxswap.faceset.quarantine import LIMITS, Limits
+from vfxswap.faceset.reference_file import measure_reference
 from vfxswap.faceset.review import edit
 from vfxswap.faceset.sheet import SORTS, write_sheet
 
@@ -43,8 +45,10 @@ __all__ = [
     "expressions",
     "landmarks_in",
     "load",
+    "measure_reference",
     "open_footage",
     "reference",
     "references",
+    "require_compared",
     "write_sheet",
 ]

@@ -14,7 +14,7 @@ from typing import Final
 
 from vfxswap import measure
 from vfxswap.color import ColorConfig
-from vfxswap.errors import FacesetError, FrameError, PlateError, TrackError, UsageError, VfxSwapError
+from vfxswap.errors import ConsentError, FacesetError, FrameError, PlateError, TrackError, UsageError, VfxSwapError
 from vfxswap.events import CancelToken
 from vfxswap.face import shot
 from vfxswap.face.solve import Networks
@@ -25,6 +25,7 @@ from vfxswap.faceset.cutting import Cutter
 from vfxswap.faceset.footage import Content, Footage, crop_name, plate_number
 from vfxswap.faceset.index import INDEX, Faceset, load, write
 from vfxswap.faceset.journal import Journal
+from vfxswap.faceset.lock import Lock, discard
 from vfxswap.infer import Device
 from vfxswap.plate import Plate
 from vfxswap.sequence import FrameRange
@@ -46,6 +47,7 @@ def build(
     performer: str,
     plates: Sequence[Footage],
     grant: Grant,
+    reference: Path | None = None,
     append: bool = False,
     size: int | None = None,
     device: Device = "auto",
@@ -62,7 +64,9 @@ def build(
         folder: where to; without `append` it must not hold a finished faceset yet.
         performer: whose face it is; the grant must cover it.
         plates: where the face is seen.
-        grant: leave to use this performer's face for training.
+        grant: leave to use this performer's face for training, from a gate that was asked about the consents of the
+            faceset that is added to.
+        reference: the file of reference embeddings that the performer's consent names.
         append: add to the faceset that is there. What it holds stays, but for crops of plates that are given again
             and have changed.
         size: side of a crop in pixels; None: the faceset's, 320 for a new one.
@@ -73,19 +77,29 @@ def build(
         cancel: polled between frames.
 
     Raises:
-        ConsentError, UsageError (folder in use, another size or config), FacesetError (another performer's),
-        TrackError (no face in a shot, or in none of the stills), PlateError.
+        ConsentError (also where the faces are not consistent with the references: nothing of the build then stays),
+        UsageError (folder in use, another size or config), FacesetError (another performer's), TrackError (no face in a
+        shot, or in none of the stills), PlateError.
     """
-    grant.require_performer(performer)
+    Grant.require_performer(grant, performer)
     if not plates:
         raise UsageError("no plates given", hint="name at least one plate")
+    lock = Lock.of(grant, reference)
     there = _existing(folder, append=append)
     size, config = _agreed(there, performer=performer, plates=plates, size=size)
+    Grant.require_performer(grant, performer, origin=there.consents if there else ())
     builder = _Builder(folder, size=size, device=device, progress=progress, warn=warn, cancel=cancel, there=there)
     for footage in plates:
         builder.add(footage)
-    rows = quarantine.judge(builder.result(), size=size, performer=performer)
-    consents = [*(there.consents if there else ()), *({"id": ref.id, "sha256": ref.sha256} for ref in grant.consents)]
+    found = builder.result()
+    rows = quarantine.judge(found if lock is None else lock.compared(found), size=size, performer=performer)
+    if lock is not None:
+        try:
+            lock.check(rows)
+        except ConsentError:
+            discard(folder, rows, there=there)
+            raise
+    consents = [*(there.consents if there else ()), *(ref.entry() for ref in grant.consents)]
     made = write(
         folder,
         performer=performer,
@@ -98,6 +112,22 @@ def build(
     )
     builder.journal.close()
     return made
+
+
+def measured(folder: Path, plates: Sequence[Footage], *, performer: str, device: Device = "auto") -> tuple[Row, ...]:
+    """Crops of plates, measured and judged, without a faceset: `folder` holds their pictures; it need not stay."""
+    builder = _Builder(
+        folder,
+        size=DEFAULT_SIZE,
+        device=device,
+        progress=lambda _stage, _done, _total: None,
+        warn=None,
+        cancel=None,
+        there=None,
+    )
+    for footage in plates:
+        builder.add(footage)
+    return quarantine.judge(builder.result(), size=DEFAULT_SIZE, performer=performer)
 
 
 def _existing(folder: Path, *, append: bool) -> Faceset | None:
@@ -184,14 +214,14 @@ class _Builder:
         settings, total = footage.settings(size=self._size), len(footage.plate.frames)
         content = Content.of(footage.plate, step=self._counter("read", total))
         work = _Work(footage, self._number(footage, settings), settings, content)
-        if any(plate.key == work.plate_key() for plate in self.plates):
+        if any(plate.key == work.plate_key() for plate in self.plates) or self._all_cut(work):
             self._seen += 1
             return
         missed: list[FrameError] = []
         without_face = self._stills(work, missed) if footage.stills else {}
         if not footage.stills:
             self._shot(work, missed)
-        complete = not missed and len(content.files) == total
+        complete = not missed and len(content.files) == total and footage.only is None
         record = PlateRecord(
             id=work.number,
             pattern=footage.plate.sequence.pattern,
@@ -215,6 +245,11 @@ class _Builder:
 
     # --------------------------------------------------------------------------------------------- plates
 
+    def _all_cut(self, work: _Work) -> bool:
+        """Whether every frame that is wanted of a shot was cut before: then it need not be tracked again."""
+        only = work.footage.only
+        return only is not None and not work.footage.stills and all(work.key(frame) in self._keys for frame in only)
+
     def _number(self, footage: Footage, settings: Mapping[str, str]) -> int:
         """The number of this plate: its own if it was here before, whatever its files held then, or the next."""
         for plate in self.plates:
@@ -232,10 +267,12 @@ class _Builder:
                 self.journal.keep_track(key, track)
         faces = track.face(choose(track, work.footage.face or None))
         gain = measure.shot_gain(plate, faces, samples=_GAIN_SAMPLES)
-        step = self._counter("crops", len(faces))
+        only = work.footage.only
+        wanted = {frame: found for frame, found in faces.items() if only is None or frame in only}
+        step = self._counter("crops", len(wanted))
         # Without all its frames the track is not the one that these files give.
         whole = not missed
-        for frame, found in faces.items():
+        for frame, found in wanted.items():
             self._cut(work, frame, found, gain=gain, key=work.key(frame) if whole else "", missed=missed)
             step()
 

@@ -41,11 +41,14 @@ class Footage:
         plate: its frames, in a colour space that is settled.
         stills: the frames are unrelated pictures: nothing is followed or smoothed, each has its own exposure.
         face: which face (`--face`); empty for the most prominent one.
+        only: the frames of a shot that are cut out; it is tracked, and its exposure taken, as a whole all the same.
+            None for all.
     """
 
     plate: Plate
     stills: bool = False
     face: str = ""
+    only: frozenset[int] | None = None
 
     def settings(self, *, size: int) -> dict[str, str]:
         """Everything but the files' content that a crop's pixels and landmarks depend on; no paths."""

@@ -77,6 +77,11 @@ _PARTS: Final = (
 _OWN_WORK: Final = ("identity_distance", "sharpness_of_set", "same_landmarks", "same_picture", "same_identity")
 
 
+REFERENCE_DISTANCE: Final = "reference_distance"
+REFERENCE_THRESHOLD: Final = "reference_threshold"
+"""Figures of a crop that was compared with the references that the performer's consent names (faceset.lock)."""
+
+
 def judge(rows: Sequence[Row], *, size: int, performer: str, limits: Limits = LIMITS) -> tuple[Row, ...]:
     """The same crops with reasons, the figures behind them, and whether they are used.
 
@@ -138,6 +143,11 @@ def _own(row: Row, limits: Limits) -> list[Reason]:
             add("extreme", f"{_number(name, figures[name])} {words}, at most {_number(name, most)}")
     if figures.get("unlit"):
         add("extreme", "no light on the face")
+    away, most = figures.get(REFERENCE_DISTANCE, 0.0), figures.get(REFERENCE_THRESHOLD, np.inf)
+    if away >= most and not _turned(row, limits):
+        found.append(
+            Reason("identity", f"not consistent with the consent's references: distance {away:.2f}, below {most}")
+        )
     return found
 
 

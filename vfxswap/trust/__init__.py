@@ -8,14 +8,26 @@ grant.require(use="swap", performers=manifest_performers, model_sha256=digest)  
 
 from __future__ import annotations
 
-from vfxswap.trust.authoring import VerifyReport, new_consent, revoke, show, sign, verify, write_record
+from vfxswap.trust.authoring import (
+    PROHIBITED,
+    VerifyReport,
+    new_consent,
+    read_record,
+    revoke,
+    show,
+    sign,
+    verify,
+    write_record,
+)
 from vfxswap.trust.consent import ConsentRef, Gate, Grant
 from vfxswap.trust.keys import KeyPair, KeyRing, KeyRole, PublicKey, default_keyring, keygen
-from vfxswap.trust.records import ConsentRecord, RevocationList, Role, SignedConsent, Use
+from vfxswap.trust.records import CONSISTENT, ConsentRecord, RevocationList, Role, SignedConsent, Use
 from vfxswap.trust.refusals import Rule
 from vfxswap.trust.scope import ShotId
 
 __all__ = [
+    "CONSISTENT",
+    "PROHIBITED",
     "ConsentRecord",
     "ConsentRef",
     "Gate",
@@ -34,6 +46,7 @@ __all__ = [
     "default_keyring",
     "keygen",
     "new_consent",
+    "read_record",
     "revoke",
     "show",
     "sign",

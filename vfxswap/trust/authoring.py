@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any, Literal
 from vfxswap.errors import ConsentError, UsageError
 from vfxswap.trust.canonical import Envelope, canonical_json, format_time, now_utc, parse_document, read_object
 from vfxswap.trust.canonical import write_object as write_record
-from vfxswap.trust.consent import check_dates, signature_problem
 from vfxswap.trust.keys import KeyRing, PrivateKey, PublicKey, SignatureCheck
 from vfxswap.trust.records import (
     CONSENT,
@@ -27,8 +26,19 @@ from vfxswap.trust.records import (
 )
 from vfxswap.trust.refusals import Rule, refusal
 from vfxswap.trust.revocations import LIST_NAME, check_not_revoked, read_list
+from vfxswap.trust.rules import check_dates, check_kept, signature_problem
 
-__all__ = ["PROHIBITED", "VerifyReport", "new_consent", "revoke", "show", "sign", "verify", "write_record"]
+__all__ = [
+    "PROHIBITED",
+    "VerifyReport",
+    "new_consent",
+    "read_record",
+    "revoke",
+    "show",
+    "sign",
+    "verify",
+    "write_record",
+]
 
 PROHIBITED = ("nudity", "political", "advertising", "third_party_training")
 _UPDATE = timedelta(days=7)
@@ -51,8 +61,11 @@ def new_consent(
     contract_sha256: str | None = None,
     delete_model_by: datetime | None = None,
     legal_name_sha256_salted: str | None = None,
+    reference_embeddings: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """An unsigned consent record with a new id, checked, as JSON (fields: `ConsentRecord`).
+
+    A legal name goes in as `names.name_hash`, reference embeddings as `references.Reference.named`.
 
     Write it with `write_record`, let people read it, then `sign` it twice.
 
@@ -79,6 +92,8 @@ def new_consent(
         record["models"] = models if isinstance(models, str) else list(models)
     if contract_sha256 is not None:
         record["contract_sha256"] = contract_sha256
+    if reference_embeddings is not None:
+        record["reference_embeddings"] = dict(reference_embeddings)
     if delete_model_by is not None:
         record["retention"] = {"delete_model_by": format_time(delete_model_by)}
     parse_document(ConsentRecord, canonical_json(record))
@@ -131,6 +146,7 @@ def verify(path: Path, ring: KeyRing, *, clock: Callable[[], datetime] = now_utc
         signature_problem(consent, ring, now=now),
         _caught(lambda: check_not_revoked(record, ring, now=now)),
         _caught(lambda: check_dates(record, now=now)),
+        _caught(lambda: check_kept(record, now=now)),
     )
     problems = tuple(str(refused) for refused in refusals if refused is not None)
     checks = ring.check(consent.envelope, kind=CONSENT, now=now, performer=record.performer.id)
@@ -165,10 +181,21 @@ def show(path: Path) -> dict[str, str]:
         "prohibited": ", ".join(record.prohibited) or "nothing listed",
         "models": models or "none: no swap, no publish",
         "delete model by": format_time(record.retention.delete_model_by) if record.retention else "not stated",
+        "legal name": "a salted hash; vfxswap consent name opens it"
+        if record.performer.legal_name_sha256_salted
+        else "not tied",
+        "compared with": _reference(record),
         "contract sha256": record.contract_sha256 or "not stated",
         "signed by (unchecked)": ", ".join(signature.kid for signature in consent.signatures) or "nobody",
         "record sha256": consent.sha256,
     }
+
+
+def _reference(record: ConsentRecord) -> str:
+    named = record.reference_embeddings
+    if named is None:
+        return "nothing: faces are not compared"
+    return f"reference file sha256 {named.file_sha256}, distance below {named.threshold}"
 
 
 def revoke(
@@ -246,6 +273,11 @@ def _kept(target: Path, ring: KeyRing, key: PublicKey, *, now: datetime) -> tupl
             hint=f"keep both lists: give --output {target.with_name(f'revocations-{key.kid}.json')}",
         )
     return existing.content.revoked
+
+
+def read_record(path: Path) -> ConsentRecord:
+    """The record of a consent, signed or not, unverified; raises ConsentError VS-CON-001 or 012."""
+    return _read_any(path).record
 
 
 def _read_any(path: Path) -> SignedConsent:

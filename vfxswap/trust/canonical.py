@@ -20,17 +20,26 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from vfxswap import atomic
 from vfxswap.trust.refusals import Rule, refusal
-from vfxswap.trust.scope import is_glob, is_identifier
+from vfxswap.trust.scope import GLOB, IDENTIFIER, LONGEST, is_glob, is_identifier
 
 Kind = Literal["vfxswap.consent/1", "vfxswap.revocations/1"]
 
 _TAG = b"vfxswap signature v1"
+_DOMAINS = (_TAG + b"\0", b"DSSEv1 ")
 _LARGEST = 1 << 20  # bytes; a real record has about 1 KB
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 _Document = TypeVar("_Document", bound="Document")
 
@@ -69,9 +78,19 @@ def _glob(text: str) -> str:
     return text
 
 
-Time = Annotated[datetime, PlainValidator(parse_time), PlainSerializer(format_time, return_type=str)]
-Identifier = Annotated[str, AfterValidator(_identifier)]
-Glob = Annotated[str, AfterValidator(_glob)]
+def text_schema(pattern: str, **more: object) -> WithJsonSchema:
+    """The JSON Schema of a string that matches `pattern` from end to end."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", **more})
+
+
+Time = Annotated[
+    datetime,
+    PlainValidator(parse_time),
+    PlainSerializer(format_time, return_type=str),
+    text_schema(_TIME.pattern, description="UTC, like 2026-01-31T12:00:00Z"),
+]
+Identifier = Annotated[str, AfterValidator(_identifier), text_schema(IDENTIFIER, maxLength=LONGEST)]
+Glob = Annotated[str, AfterValidator(_glob), text_schema(GLOB, maxLength=LONGEST)]
 
 
 class Document(BaseModel):
@@ -115,7 +134,7 @@ class Envelope:
 
     def signed_by(self, *, kid: str, key: Ed25519PrivateKey, kind: Kind) -> Envelope:
         """This envelope with a signature by `key`, in place of any earlier one of the same key."""
-        sig = base64.b64encode(key.sign(signed_bytes(kind, self.canonical))).decode()
+        sig = base64.b64encode(sign_bytes(key, signed_bytes(kind, self.canonical))).decode()
         others = tuple(signature for signature in self.signatures if signature.kid != kid)
         return Envelope(self.canonical, (*others, Signature(kid=kid, sig=sig)))
 
@@ -130,14 +149,41 @@ def signed_bytes(kind: Kind, canonical: bytes) -> bytes:
     return b"\0".join((_TAG, kind.encode(), canonical))
 
 
+def dsse_bytes(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that a signature in a DSSE envelope covers: its pre-authentication encoding (DSSE v1.0.2).
+
+    The payload's type is the kind of the document; `DSSEv1` in front keeps it apart from `signed_bytes`.
+    """
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign_bytes(key: Ed25519PrivateKey, message: bytes) -> bytes:
+    """64 bytes, the signature of a message that says what kind of document it is (`signed_bytes`, `dsse_bytes`).
+
+    Raises:
+        ValueError: it does not say so; a signature on it could count for anything.
+    """
+    _require(message.startswith(_DOMAINS), "what is signed has to say what kind of document it is")
+    return key.sign(message)
+
+
+def is_bytes_signature(signature: bytes, *, public_key: bytes, message: bytes) -> bool:
+    """Whether `signature` is one of `message`, its kind included, by the raw 32-byte Ed25519 `public_key`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return message.startswith(_DOMAINS)
+
+
 def is_signature(signature: Signature, *, public_key: bytes, kind: Kind, canonical: bytes) -> bool:
     """Whether `signature` is a valid signature of `canonical` by the raw 32-byte Ed25519 `public_key`."""
     try:
         sig = base64.b64decode(signature.sig, validate=True)
-        Ed25519PublicKey.from_public_bytes(public_key).verify(sig, signed_bytes(kind, canonical))
-    except (InvalidSignature, binascii.Error, ValueError):
+    except (binascii.Error, ValueError):
         return False
-    return True
+    return is_bytes_signature(sig, public_key=public_key, message=signed_bytes(kind, canonical))
 
 
 def canonical_json(value: object, *, path: Path | None = None) -> bytes:

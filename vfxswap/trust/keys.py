@@ -39,10 +39,12 @@ from vfxswap.trust.canonical import (
     Time,
     canonical_json,
     format_time,
+    is_bytes_signature,
     is_signature,
     now_utc,
     parse_document,
     read_object,
+    sign_bytes,
     write_object,
 )
 from vfxswap.trust.refusals import Rule, refusal
@@ -146,16 +148,29 @@ class KeyRing:
     ) -> SignatureCheck:
         signature = envelope.signatures[index]
         key = self.keys.get(signature.kid)
-        if key is None:
-            return SignatureCheck(signature.kid, None, "the key is not in the key ring")
-        problem = ""
-        if not is_signature(signature, public_key=key.raw, kind=kind, canonical=envelope.canonical):
-            problem = "the signature does not fit the document"
-        elif not key.not_before <= now < key.not_after:
-            problem = f"the key is valid {key.not_before:%Y-%m-%d}..{key.not_after:%Y-%m-%d}"
-        elif performer is not None and not key.may_sign_for(performer):
-            problem = f"the key may not sign for performer {performer}"
-        return SignatureCheck(signature.kid, key.role, problem)
+        fits = key is not None and is_signature(signature, public_key=key.raw, kind=kind, canonical=envelope.canonical)
+        return _worth(signature.kid, key, fits=fits, now=now, performer=performer)
+
+    def check_bytes(
+        self, kid: str, signature: bytes, *, message: bytes, now: datetime, performer: str | None = None
+    ) -> SignatureCheck:
+        """What a signature on other bytes is worth, e.g. of a DSSE envelope (`canonical.dsse_bytes`)."""
+        key = self.keys.get(kid)
+        fits = key is not None and is_bytes_signature(signature, public_key=key.raw, message=message)
+        return _worth(kid, key, fits=fits, now=now, performer=performer)
+
+
+def _worth(kid: str, key: PublicKey | None, *, fits: bool, now: datetime, performer: str | None) -> SignatureCheck:
+    if key is None:
+        return SignatureCheck(kid, None, "the key is not in the key ring")
+    problem = ""
+    if not fits:
+        problem = "the signature does not fit the document"
+    elif not key.not_before <= now < key.not_after:
+        problem = f"the key is valid {key.not_before:%Y-%m-%d}..{key.not_after:%Y-%m-%d}"
+    elif performer is not None and not key.may_sign_for(performer):
+        problem = f"the key may not sign for performer {performer}"
+    return SignatureCheck(kid, key.role, problem)
 
 
 def default_keyring(environ: Mapping[str, str] | None = None) -> Path:
@@ -242,6 +257,10 @@ class PrivateKey:
     role: KeyRole
     secret: Ed25519PrivateKey
 
+    def sign_bytes(self, message: bytes) -> bytes:
+        """64 bytes, the Ed25519 signature of a message that says its kind (`canonical.dsse_bytes`)."""
+        return sign_bytes(self.secret, message)
+
     def __repr__(self) -> str:
         return f"PrivateKey(kid={self.kid!r}, role={self.role!r})"
 
@@ -284,11 +303,16 @@ def _write_private(path: Path, key: Ed25519PrivateKey, *, kid: str, role: KeyRol
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
     # RFC 7468 lets explanatory text stand before the key; it names the key so that a copied file still signs as itself.
     head = f"kid: {kid}\nrole: {role}\n".encode()
+    write_private(path, head + pem)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all; raises OutputError or ResourceError."""
     with atomic.replacing(path) as temporary:
         # Never readable by others, not even for the moment between creating and writing.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(head + pem)
+            file.write(data)
 
 
 def _bad_ring(message: str, path: Path) -> Exception:

@@ -6,12 +6,12 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from vfxswap.trust.canonical import Document, Envelope, Identifier, Signature, Time, parse_document
-from vfxswap.trust.scope import is_scope
+from vfxswap.trust.canonical import Document, Envelope, Identifier, Signature, Time, parse_document, text_schema
+from vfxswap.trust.scope import DEPTH, GLOB, is_scope
 
 Role = Literal["likeness", "double"]
 Use = Literal["train", "swap", "publish"]
@@ -53,14 +53,21 @@ def _filled(text: str) -> str:
     return text
 
 
-ConsentId = Annotated[str, AfterValidator(_consent_id)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
-Scope = Annotated[str, AfterValidator(_scope)]
-Text = Annotated[str, AfterValidator(_filled)]
+ConsentId = Annotated[str, AfterValidator(_consent_id), text_schema(_ID.pattern)]
+Sha256 = Annotated[str, AfterValidator(_sha256), text_schema(_SHA256.pattern)]
+Scope = Annotated[str, AfterValidator(_scope), text_schema("/".join([GLOB] * DEPTH))]
+Text = Annotated[str, AfterValidator(_filled), WithJsonSchema({"type": "string", "pattern": r"\S"})]
+
+
+CONSISTENT: Final = 0.5
+"""Distance to the middle of the references below which faces are consistent with them; docs/consent.md measures it."""
+
+MOST_THRESHOLD: Final = 0.6
+"""The customary limit for the same person: beyond it a comparison says nothing."""
 
 
 class Performer(Document):
-    """Who consents. The legal name stays in the contract; here at most a salted hash of it."""
+    """Who consents. The legal name stays in the contract; here at most a salted hash of it (trust/names.py)."""
 
     id: Identifier
     legal_name_sha256_salted: Sha256 | None = None
@@ -70,6 +77,20 @@ class Retention(Document):
     """When the trained model has to be gone; from then on no use is granted."""
 
     delete_model_by: Time
+
+
+class ReferenceEmbeddings(Document):
+    """Which file of reference embeddings the performer's faces are compared with. The vectors stay with production.
+
+    Attributes:
+        model_sha256: of the network that made them.
+        file_sha256: of the file, `vfxswap.reference/1`.
+        threshold: faces as near as this to the references' middle are consistent with them.
+    """
+
+    model_sha256: Sha256
+    file_sha256: Sha256
+    threshold: Annotated[float, Field(gt=0, le=MOST_THRESHOLD)]
 
 
 class ConsentRecord(Document):
@@ -85,6 +106,7 @@ class ConsentRecord(Document):
         territories: (people) where the result may be shown.
         prohibited: (people) uses that are excluded whatever else is said.
         models: sha256 of the ONNX bytes of each model that may swap, or "any"; absent: none.
+        reference_embeddings: what faces are compared with when a faceset is built; absent: with nothing.
         contract_sha256: (people) hash of the contract this record stands for.
     """
 
@@ -103,6 +125,7 @@ class ConsentRecord(Document):
     prohibited: tuple[Text, ...]
     models: Literal["any"] | tuple[Sha256, ...] | None = None
     retention: Retention | None = None
+    reference_embeddings: ReferenceEmbeddings | None = None
     contract_sha256: Sha256 | None = None
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ class Rule(StrEnum):
     DOCUMENT = "VS-CON-012"  # not a document of the kind that is needed
     RING = "VS-CON-013"  # the key ring is missing or contradicts itself
     GRANT = "VS-CON-014"  # a grant that was made by hand, or does not cover what is about to happen
+    REFERENCE = "VS-CON-015"  # the consent's reference file is missing or another, or the faces are not consistent
 
 
 def refusal(rule: Rule, message: str, *, hint: str, path: str | os.PathLike[str] | None = None) -> ConsentError:

@@ -64,6 +64,17 @@ def check_current(listed: TrustedList, *, now: datetime) -> None:
         )
 
 
+def lists(ring: KeyRing, *, now: datetime) -> tuple[TrustedList, ...]:
+    """Every list in the ring; raises ConsentError VS-CON-005 if one of them is not validly signed."""
+    paths = sorted(path for path in ring.folder.glob(_PATTERN) if not path.name.endswith(PUBLIC_SUFFIX))
+    return tuple(read_list(path, ring, now=now) for path in paths)
+
+
+def withdrawn(ring: KeyRing, *, now: datetime) -> dict[str, datetime]:
+    """Consent id -> when it was withdrawn, of all lists in the ring: whoever a consent was of, it is gone."""
+    return {entry.id: entry.revoked for listed in lists(ring, now=now) for entry in listed.content.revoked}
+
+
 def check_not_revoked(record: ConsentRecord, ring: KeyRing, *, now: datetime) -> None:
     """Check `record` against every list in the ring that speaks for its performer.
 
@@ -73,14 +84,12 @@ def check_not_revoked(record: ConsentRecord, ring: KeyRing, *, now: datetime) ->
         ConsentError: VS-CON-004 revoked; 005 no list, an invalid one, or one from the future; 006 a stale one.
     """
     performer = record.performer.id
-    paths = sorted(path for path in ring.folder.glob(_PATTERN) if not path.name.endswith(PUBLIC_SUFFIX))
-    lists = [read_list(path, ring, now=now) for path in paths]
-    lists = [listed for listed in lists if listed.key.may_sign_for(performer)]
-    if not lists:
+    speaking = [listed for listed in lists(ring, now=now) if listed.key.may_sign_for(performer)]
+    if not speaking:
         raise refusal(
             Rule.LIST_INVALID, f"no revocation list in {ring.folder} speaks for performer {performer}", hint=_GET_IT
         )
-    for listed in lists:
+    for listed in speaking:
         check_current(listed, now=now)
         for entry in listed.content.revoked:
             if entry.id == record.id:

@@ -16,19 +16,20 @@ from vfxswap.trust.refusals import Rule, refusal
 
 DEPTH = 3
 IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+GLOB = r"[A-Za-z0-9_*?-]+"
+LONGEST = 128
 _IDENTIFIER = re.compile(IDENTIFIER, re.ASCII)
-_GLOB = re.compile(r"[A-Za-z0-9_*?-]+", re.ASCII)
-_LONGEST = 128
+_GLOB = re.compile(GLOB, re.ASCII)
 
 
 def is_identifier(text: str) -> bool:
     """Whether `text` is `[A-Za-z0-9][A-Za-z0-9_-]*` and at most 128 characters."""
-    return len(text) <= _LONGEST and _IDENTIFIER.fullmatch(text) is not None
+    return len(text) <= LONGEST and _IDENTIFIER.fullmatch(text) is not None
 
 
 def is_glob(text: str) -> bool:
     """Whether `text` is one glob part: identifier characters, `*` and `?`."""
-    return len(text) <= _LONGEST and _GLOB.fullmatch(text) is not None
+    return len(text) <= LONGEST and _GLOB.fullmatch(text) is not None
 
 
 def is_scope(text: str) -> bool:
@@ -86,7 +87,7 @@ class ShotId:
 
         Characters that no identifier has become `-`; different folders may so share one identifier.
         """
-        clean = re.sub(r"[^A-Za-z0-9_-]", "-", folder_name, flags=re.ASCII).lstrip("_-")[:_LONGEST]
+        clean = re.sub(r"[^A-Za-z0-9_-]", "-", folder_name, flags=re.ASCII).lstrip("_-")[:LONGEST]
         return cls("local", "local", clean or "unnamed")
 
 
