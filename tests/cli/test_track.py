@@ -48,7 +48,7 @@ def vfxswap(*arguments: object) -> Ran:
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
         return Ran(ran.returncode, ran.stdout, ran.stderr)
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = cli._execute(Run.start(words))
+        code = cli.execute(Run.start(words))
     return Ran(code, out.getvalue(), err.getvalue())
 
 

@@ -29,9 +29,12 @@ COMMANDS = {
     "run": ("vfxswap.cli.shot:run_command", "Do a job from its description."),
     "faceset": ("vfxswap.cli.faceset:app", "Collect aligned crops of one performer."),
     "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
+    "retrain": ("vfxswap.cli.retrain:retrain", "Go on training with the frames that came out worst."),
     "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
+    "hosts": ("vfxswap.cli.hosts:app", "Make vfxswap known to Nuke and Resolve."),
     "bench": ("vfxswap.cli.bench:bench_command", "Measure speed, as ratios of steps that run in turns."),
     "consent": ("vfxswap.cli.consent:app", "Make, sign, check and withdraw consents."),
+    "provenance": ("vfxswap.cli.provenance:app", "Sign, check and read the record of what was rendered."),
 }
 """Command -> (`module:attribute`, help line), in the order in which `--help` lists them."""
 
@@ -84,7 +87,7 @@ def main() -> NoReturn:
     """Run the command line and exit with the code of the contract (see `vfxswap.errors`)."""
     run = Run.start(sys.argv[1:])
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(_execute(run))
+    sys.exit(execute(run))
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -92,7 +95,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Cancelled("cancelled")
 
 
-def _execute(run: Run) -> int:
+def execute(run: Run) -> int:
     """Run one command line; every exception becomes one line and an exit code here, and only here."""
     try:
         code = typer.main.get_command(app).main(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vfxswap import frames as rendering
-from vfxswap import pipeline
-from vfxswap.cli import knobs
+from vfxswap import pipeline, provenance
+from vfxswap.cli import knobs, serving
 from vfxswap.cli.common import (
     ColorConfig,
     ColorContext,
@@ -32,7 +34,7 @@ from vfxswap.cli.common import (
     gate,
     working,
 )
-from vfxswap.errors import FrameError, OutputError, UsageError
+from vfxswap.errors import FrameError, JobError, OutputError, UsageError
 from vfxswap.events import Done
 from vfxswap.job import Pass, SwapJob, SwapParameters
 from vfxswap.sequence import FrameRange
@@ -51,6 +53,10 @@ Measured = Annotated[
     list[Path], typer.Option("--measurements", metavar="FILE", help="A .vfxshot, one for each --face; made without.")
 ]
 Passes = Annotated[list[Pass], typer.Option("--pass", help="Also write this beside the output; repeatable.")]
+Sign = Annotated[
+    bool | None,
+    typer.Option("--sign/--no-sign", help="Sign the manifest at the end; `run --frames` does not without."),
+]
 
 
 def measure_command(
@@ -134,6 +140,7 @@ def swap_command(
     keyring: Keyring = None,
     device: knobs.Device = "auto",
     save_job: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the job description.")] = None,
+    sign: Sign = None,
     overwrite: Overwrite = False,
     events: Events = "",
     debug: Debug = False,
@@ -174,26 +181,51 @@ def swap_command(
         ),
     )
     with working(ctx, events=events) as work:
-        _work(job, frames, work, save=save_job)
+        _work(job, frames, work, save=save_job, sign=sign is not False)
 
 
 def run_command(
     ctx: typer.Context,
-    job: Annotated[Path, typer.Argument(metavar="JOB.json", help="A job description.")],
+    job: Annotated[Path | None, typer.Argument(metavar="JOB.json", help="A job description.")] = None,
     frames: Frames = "",
+    sign: Sign = None,
     overwrite: Overwrite = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Take jobs from stdin, a line of JSON each, and keep networks loaded.")
+    ] = False,
     events: Events = "",
     debug: Debug = False,
 ) -> None:
     """Do a job from its description.
 
-    `--frames` selects some of the job's frames, as a farm's chunks do.
+    `--frames` selects some of the job's frames, as a farm's chunks do: these are recorded, and signed by the last step,
+    `vfxswap provenance finalise`. `--serve` is for hosts (docs/cli.md).
     """
-    described = SwapJob.load(job)
+    if serve:
+        if job is not None or frames or overwrite or events != "-":
+            raise UsageError("--serve takes its jobs from stdin", hint="give --serve --events - and nothing else")
+        serving.serve(ctx.find_root().obj)
+        return
+    if job is None:
+        raise UsageError("no job was given", hint="vfxswap run JOB.json")
+    described = _described(job)
     if overwrite:
         described = described.replace(overwrite=True)
     with working(ctx, events=events, job=job) as work:
-        _work(described, frames, work, save=None)
+        _work(described, frames, work, save=None, sign=not frames if sign is None else sign)
+
+
+def _described(path: Path) -> SwapJob:
+    """The job in a file; a malformed shot is refused as the gate would (exit 77), as that of `--shot` is."""
+    try:
+        return SwapJob.load(path)
+    except JobError:
+        shot = None
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            shot = json.loads(path.read_bytes()).get("shot")
+        if isinstance(shot, str):
+            check_shot(shot)
+        raise
 
 
 def paired(models: list[Path], faces: list[str], measurements: list[Path]) -> dict[str, Any]:
@@ -217,7 +249,7 @@ def paired(models: list[Path], faces: list[str], measurements: list[Path]) -> di
     return {**each[0], "also": each[1:]}
 
 
-def _work(job: SwapJob, frames: str, work: Work, *, save: Path | None) -> None:
+def _work(job: SwapJob, frames: str, work: Work, *, save: Path | None, sign: bool) -> None:
     """Do the job; frames that failed among good ones make the exit code 3."""
     ready = pipeline.prepare(
         job, gate=gate(consents=job.consents, keyring=job.keyring), sink=work.sink, cancel=work.cancel
@@ -225,7 +257,13 @@ def _work(job: SwapJob, frames: str, work: Work, *, save: Path | None) -> None:
     if save is not None:
         pipeline.recorded(job, ready).save(save)
     chosen = FrameRange.parse(frames) if frames else None
-    report = rendering.render_frames(ready, sink=work.sink, cancel=work.cancel, frames=chosen)
+    report = rendering.render_frames(
+        ready,
+        sink=work.sink,
+        cancel=work.cancel,
+        frames=chosen,
+        sign=provenance.own_key if sign else None,
+    )
     if report.failed:
         first = report.failed[0]
         raise FrameError(f"{len(report.failed)} frames failed, the first: {first}")
