@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vfxswap import exr
-from vfxswap.color import ColorConfig, ModelSpace, exposure_from_percentiles, luminance
+from vfxswap.color import ColorConfig, ModelSpace, Transform, exposure_from_percentiles, luminance
 from vfxswap.errors import FrameError, PlateError, UsageError
 from vfxswap.geometry import Window
 from vfxswap.guard import Watch
@@ -29,6 +29,9 @@ _TRIES = 20
 
 _GLANCE = 2**15
 """So many pixels tell a flash."""
+
+_BAND = 2**15
+"""So many pixels are encoded at once: what they become on the way stays in the processor's cache."""
 
 _STEADY_STOPS = 0.75
 """A frame's exposure is followed only as far as it leaves this band around the shot's."""
@@ -169,23 +172,34 @@ class Plate:
         """
         if size is not None and window.width >= 4 * size[0]:
             every = 2
-        rows, columns = window.slices(image.origin_window)
-        held = window.intersect(image.origin_window)
+        space, rgb = ModelSpace(self.config, gain), image.rgb
+        columns, rows = size or (-(-window.width // every), -(-window.height // every))
+        result = np.empty((rows, columns, 3), np.float32)
+        for band, made in _bands(window, rows, every=every, averaged=size is not None):
+            light = self._part(rgb, image.origin_window, band, every=every)
+            if size is not None:
+                light = np.asarray(cv2.resize(light, (columns, len(made)), interpolation=cv2.INTER_AREA), np.float32)
+            result[made.start : made.stop] = space.glance(scrub(WorkingRgb(light)))
+        return ModelRgb(result)
+
+    def _part(self, rgb: AnyArray, data: Window, window: Window, *, every: int) -> F32:
+        """Every so-manieth pixel of `window` in working space, of pixels that fill `data`; 0 where there are none."""
+        held = window.intersect(data)
         if held == window:
-            light = self._light(image.rgb[rows, columns][::every, ::every])
-        else:
-            light = np.zeros((window.height, window.width, 3), np.float32)
-            if not held.empty:
-                light[held.slices(window)] = self._light(image.rgb[held.slices(image.origin_window)])
-            light = light[::every, ::every]
-        if size is not None:
-            light = np.asarray(cv2.resize(light, size, interpolation=cv2.INTER_AREA), np.float32)
-        return ModelSpace(self.config, gain).glance(scrub(WorkingRgb(light)))
+            return self._light(rgb[window.slices(data)][::every, ::every])
+        light = np.zeros((window.height, window.width, 3), np.float32)
+        if not held.empty:
+            light[held.slices(window)] = self._light(rgb[held.slices(data)])
+        return light[::every, ::every]
 
     def _light(self, pixels: AnyArray) -> F32:
         """The files' pixels in working space."""
-        floats = converted(np.ascontiguousarray(pixels), np.dtype(np.float32))
-        return self.config.to_working(self.space).apply(floats)
+        floats = np.asarray(converted(np.ascontiguousarray(pixels), np.dtype(np.float32)), np.float32)
+        return floats if self._to_working.is_noop else self._to_working.apply(floats)
+
+    @functools.cached_property
+    def _to_working(self) -> Transform:
+        return self.config.to_working(self.space)
 
     def first_gain(self) -> float:
         """An exposure for the first look, before any face is known: from the percentiles of the middle frame.
@@ -319,6 +333,20 @@ def _first_readable(read: Callable[[int], exr.Frame], frames: Sequence[int]) -> 
         raise PlateError(reason.message, hint=reason.hint, path=reason.path, frame=reason.frame) from reason
     tried = min(len(frames), _TRIES)
     raise PlateError(f"none of the {tried} frames tried can be read, the first: {reason}") from reason
+
+
+def _bands(window: Window, rows: int, *, every: int, averaged: bool) -> Iterator[tuple[Window, range]]:
+    """`window` in bands, and which of `rows` rows each one makes.
+
+    Where areas are averaged that are no whole number of rows high, it is one band.
+    """
+    per, rest = divmod(window.height, rows) if averaged else (every, 0)
+    step = rows if rest or per % every else max(1, _BAND * every**2 // max(1, window.width * per))
+    for start in range(0, rows, step):
+        made = range(start, min(start + step, rows))
+        low = window.y + start * per
+        high = window.y1 if made.stop == rows else window.y + made.stop * per
+        yield Window(window.x, low, window.width, high - low), made
 
 
 def scrub(rgb: WorkingRgb) -> WorkingRgb:

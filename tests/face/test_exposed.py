@@ -8,6 +8,7 @@ import OpenEXR
 import pytest
 
 from vfxswap import exr
+from vfxswap.color import ModelSpace
 from vfxswap.face import shot
 from vfxswap.face.exposed import DARKER, Exposed, Spare, Whole
 from vfxswap.geometry import Window
@@ -140,3 +141,35 @@ def test_a_whole_source_makes_each_exposure_once():
     for stops in (0.0, 1.0, 0.0, 1.0):
         assert source.part(Window(1, 1, 2, 3), stops=stops).shape == (3, 2, 3)
     assert made == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("window", [Window(0, 0, *SIZE), Window(30, 7, 501, 299), Window(-40, -30, 300, 200)])
+def test_bands_leave_no_seam(plate, image, window):
+    """A window that is encoded in bands is what its rows are by themselves."""
+    whole = plate.glance(image, window, gain=0.5)
+    rows = [plate.glance(image, Window(window.x, y, window.width, 1), gain=0.5) for y in range(window.y, window.y1, 17)]
+    np.testing.assert_array_equal(whole[::17], np.concatenate(rows))
+    thin = plate.glance(image, window, gain=0.5, every=3)
+    np.testing.assert_array_equal(thin, whole[::3, ::3])
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_a_small_picture_in_bands_is_the_mean_of_areas(plate, image, factor):
+    window = Window(48, 24, 552, 312)
+    size = (window.width // factor, window.height // factor)
+    small = plate.glance(image, window, gain=0.5, size=size)
+    every = 2 if factor >= 4 else 1
+    light = image.rgb[window.slices(image.origin_window)].astype(np.float32)[::every, ::every]
+    mean = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
+    assert small.shape == (size[1], size[0], 3)
+    expected = ModelSpace(plate.config, 0.5).glance(mean)
+    np.testing.assert_allclose(small, expected, atol=1e-3)
+
+
+def test_a_large_face_close_to_the_edge_is_seen_to_the_edge(plate, image):
+    """The coarse picture around a face is made in whole steps, which must not leave a border black."""
+    points = np.array([[451.0, 101.0], [623.0, 340.0]])
+    shown = exposed(plate, image).at(0.0, points)
+    held = shown[image.origin_window.slices(Window(0, 0, 0, 0))]
+    assert (held[:, -1].max(axis=1) > 0).all()
+    assert (held[-1, 300:].max(axis=1) > 0).all()

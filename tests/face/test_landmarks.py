@@ -8,6 +8,7 @@ import pytest
 
 from vfxswap.face import LANDMARKERS, landmarks, mesh
 from vfxswap.face.protocols import Roi
+from vfxswap.geometry import to_opencv
 from vfxswap.pixels import ModelRgb
 
 from .conftest import moved, placement
@@ -98,6 +99,35 @@ def test_crop_samples_pixel_centres():
     crop = landmarks.crop(ModelRgb(plate), matrix, size=4)
     assert np.argwhere(crop[:, :, 0] == 1).tolist() == [[1, 1]]
     assert crop.sum() == 3
+
+
+@pytest.mark.parametrize(
+    "roi",
+    [Roi(300.0, 250.0, 400.0, 0.4), Roi(20.0, 30.0, 700.0, -1.0), Roi(-300.0, 900.0, 90.0, 0.0), Roi(350, 240, 100, 3)],
+)
+@pytest.mark.parametrize("border", [cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT])
+def test_crops_in_bands_are_crops_in_one(roi, border):
+    """Inside the plate, across its edge and outside of it; shrunk and enlarged."""
+    noise = np.random.default_rng(0).random((480, 640, 3)).astype(np.float32)
+    plate = ModelRgb(np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.5), np.float32))
+    matrix = roi.matrix(256)
+    factor = max(1, round(roi.side / 256))
+    size = (256 * factor, 256 * factor)
+    large = cv2.warpAffine(plate, to_opencv(matrix * factor), size, flags=cv2.INTER_LINEAR, borderMode=border)
+    expected = cv2.resize(large, (256, 256), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(landmarks.crop(plate, matrix, size=256, border=border), expected, atol=1e-4)
+
+
+def test_several_crops_are_those_of_each_square():
+    noise = np.random.default_rng(0).random((480, 640, 3)).astype(np.float32)
+    plate = ModelRgb(np.asarray(cv2.GaussianBlur(noise, (0, 0), 6), np.float32))
+    roi = Roi(300.0, 250.0, 300.0, 0.2)
+    matrices = [square.matrix(landmarks.CROP) for square in landmarks.perturbed(roi, crops=4)]
+    several = landmarks.cropped(plate, roi, matrices)
+    assert several.shape == (4, landmarks.CROP, landmarks.CROP, 3)
+    for found, matrix in zip(several, matrices, strict=True):
+        assert np.abs(found - landmarks.crop(plate, matrix, size=landmarks.CROP)).max() < 0.02
+        assert np.abs(found - several.mean(axis=0)).max() > 0.02, "they differ"
 
 
 def test_regions():

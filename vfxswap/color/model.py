@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,10 +62,16 @@ class ModelSpace:
 
         The matrix is applied as one, and the curve looked up for each of the 65536 half floats.
         """
-        matrix = self.config.working_to_model_linear(self.encoding).apply(np.eye(3, dtype=np.float32)).T * self.gain
-        linear = cv2.transform(np.ascontiguousarray(rgb, np.float32), matrix)
+        linear = cv2.transform(np.ascontiguousarray(rgb, np.float32), self._matrix)
         halves = converted(np.asarray(linear, np.float32), np.dtype(np.float16))
-        return ModelRgb(np.take(self.config.half_codes(self.encoding), halves.view(np.uint16)))
+        codes = cv2.LUT(halves.view(np.uint16), self.config.half_codes(self.encoding))
+        return ModelRgb(np.asarray(codes, np.float32))
+
+    @functools.cached_property
+    def _matrix(self) -> F32:
+        """(3, 3) what `linear` multiplies with."""
+        rows = self.config.working_to_model_linear(self.encoding).apply(np.eye(3, dtype=np.float32))
+        return np.asarray(rows.T * self.gain, np.float32)
 
     def decode_linear(self, rgb: ModelRgb) -> F32:
         """(..., 3) encoded -> exposure-normalised linear."""

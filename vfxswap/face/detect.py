@@ -70,7 +70,10 @@ class YuNet:
         small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA) if scale < 1.0 else rgb
         padded = np.zeros((1, 3, _pad(height), _pad(width)), np.float32)
         # The network was trained on OpenCV's channel order and code range.
-        padded[0, :, :height, :width] = np.clip(small[:, :, ::-1], 0, 1).transpose(2, 0, 1) * 255.0
+        for plane, channel in zip(padded[0], (2, 1, 0), strict=True):
+            plane[:height, :width] = cv2.extractChannel(small, channel)
+        np.clip(padded, 0, 1, out=padded)
+        padded *= np.float32(255.0)
         raw = dict(zip(self._session.outputs, self._session.run(input=padded), strict=True))
         boxes, points, scores = _decode(raw, columns=padded.shape[3], threshold=self._threshold)
         back = np.array([rgb.shape[1] / width, rgb.shape[0] / height])

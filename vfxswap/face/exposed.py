@@ -251,6 +251,7 @@ class _Canvas:
         )
         factor = int(side // _AFAR)
         if afar and not _covered(far, self._far) and not far_made.empty:
+            far_made = _rounded(far_made, max(1, factor), self._whole)
             self._far.append(far_made)
             if factor < 2:
                 self._draw(far_made)
@@ -273,6 +274,15 @@ class _Canvas:
         small = self._source.shrunk(window, size, stops=self._stops)
         there = self._picture[window.slices(self._whole)]
         cv2.resize(small, (window.width, window.height), dst=there, interpolation=cv2.INTER_LINEAR)
+
+
+def _rounded(window: Window, step: int, within: Window) -> Window:
+    """The window made so many steps wide and high, where there is room."""
+    width, height = (
+        min(-(-side // step) * step, most)
+        for side, most in ((window.width, within.width), (window.height, within.height))
+    )
+    return Window(min(window.x, within.x1 - width), min(window.y, within.y1 - height), width, height)
 
 
 def _covered(window: Window, made: list[Window]) -> bool:

@@ -26,7 +26,7 @@ import numpy as np
 from vfxswap import infer
 from vfxswap.face import mesh
 from vfxswap.face.protocols import Detection, Landmarker, Landmarks, Roi
-from vfxswap.geometry import Matrix23, compose, invert, to_opencv, transform
+from vfxswap.geometry import Matrix23, Window, compose, invert, to_opencv, transform
 from vfxswap.pixels import F32, F64, ModelRgb
 
 CROP = 256
@@ -43,6 +43,9 @@ _SURE, _AGREE = 0.9, 0.005
 
 # Reach of the perturbed crops: shift and scale as fractions of the side, rotation in radians.
 _REACH = np.array([0.02, 0.02, 0.04, 0.07])
+
+# Pixels that are resampled at once.
+_BAND = 2**15
 
 # The crop that they are all taken from is larger by this: what the reach asks for, and a pixel.
 _SHARED = 1.25
@@ -112,25 +115,50 @@ def crop(rgb: ModelRgb, matrix: Matrix23, *, size: int, border: int = cv2.BORDER
     Shrinking samples a crop that is a whole number of times larger and averages it down: unlike a prefilter on the
     plate's own pixel grid, that does not wobble as the face moves across the grid.
     """
+    return np.asarray(cv2.cvtColor(_crop(rgb, matrix, size=size, border=border), cv2.COLOR_RGBA2RGB), np.float32)
+
+
+def _crop(rgb: ModelRgb, matrix: Matrix23, *, size: int, border: int = cv2.BORDER_REPLICATE) -> F32:
+    """`crop` with a fourth channel that says nothing: four are resampled in half the time of three.
+
+    Bands of rows are made one by one, so that what lies between plate and crop stays in the processor's cache.
+    """
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    factor = max(1, round(1 / zoom))
-    warp = to_opencv(matrix * factor)
-    large = cv2.warpAffine(rgb, warp, (size * factor, size * factor), flags=cv2.INTER_LINEAR, borderMode=border)
-    small = large if factor == 1 else cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32)
+    factor, back = max(1, round(1 / zoom)), invert(matrix)
+    whole = Window(0, 0, rgb.shape[1], rgb.shape[0])
+    result = np.empty((size, size, 4), np.float32)
+    rows = max(1, _BAND // (size * factor**2))
+    for top in range(0, size, rows):
+        low = min(size, top + rows)
+        corners = np.array([[0, top], [size, top], [0, low], [size, low]], np.float64)
+        seen = Window.around(transform(back, corners), margin=2).intersect(whole)
+        seen = whole if seen.empty else seen
+        four = np.asarray(cv2.cvtColor(rgb[seen.slices(whole)], cv2.COLOR_RGB2RGBA), np.float32)
+        placed = compose(matrix, np.array([[1, 0, seen.x], [0, 1, seen.y]], np.float64)) - [[0, 0, 0], [0, 0, top]]
+        large = _resampled(four, placed * factor, size=(size * factor, (low - top) * factor), border=border)
+        result[top:low] = large if factor == 1 else cv2.resize(large, (size, low - top), interpolation=cv2.INTER_AREA)
+    return result
 
 
-def cropped(rgb: ModelRgb, roi: Roi, matrices: Sequence[Matrix23]) -> list[F32]:
-    """The crops (CROP, CROP, 3) of `perturbed` squares of `roi`, whose matrices are given.
+def _resampled(image: F32, matrix: Matrix23, *, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> F32:
+    warped = cv2.warpAffine(image, to_opencv(matrix), size, flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(warped, np.float32)
+
+
+def cropped(rgb: ModelRgb, roi: Roi, matrices: Sequence[Matrix23]) -> F32:
+    """The crops (n, CROP, CROP, 3) of `perturbed` squares of `roi`, whose matrices are given.
 
     Several are taken from one larger crop, upright as the face is: the plate's pixels are averaged once.
     """
     if len(matrices) == 1:
-        return [crop(rgb, matrices[0], size=CROP)]
+        return crop(rgb, matrices[0], size=CROP)[None]
     wide = replace(roi, side=roi.side * _SHARED).matrix(round(CROP * _SHARED))
-    shared = ModelRgb(crop(rgb, wide, size=round(CROP * _SHARED)))
-    back = invert(wide)
-    return [crop(shared, compose(matrix, back), size=CROP) for matrix in matrices]
+    shared, back = _crop(rgb, wide, size=round(CROP * _SHARED)), invert(wide)
+    result = np.empty((len(matrices), CROP, CROP, 3), np.float32)
+    for number, matrix in enumerate(matrices):
+        four = _resampled(shared, compose(matrix, back), size=(CROP, CROP))
+        result[number] = cv2.cvtColor(four, cv2.COLOR_RGBA2RGB)
+    return result
 
 
 class Mesh478:
@@ -158,7 +186,7 @@ class Mesh478:
             (478, 3) points, the mean presence, and how far the crops disagree.
         """
         matrices = [square.matrix(CROP) for square in perturbed(roi, crops=crops)]
-        points, presence = self._run(np.stack(cropped(rgb, roi, matrices)))
+        points, presence = self._run(cropped(rgb, roi, matrices))
         placed = np.stack([_to_plate(p, matrix) for p, matrix in zip(points, matrices, strict=True)])
         spread = float(placed[:, :, :2].std(axis=0).mean())
         return Landmarks(points=placed.mean(axis=0), presence=float(presence.mean()), spread=spread)
