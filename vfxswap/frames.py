@@ -6,14 +6,14 @@ others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from vfxswap import cache, exr, output, render, roto
+from vfxswap import cache, exr, output, provenance, render, roto
 from vfxswap.archive import sha256
 from vfxswap.errors import FrameError, PlateError, VfxSwapError
 from vfxswap.events import CancelToken, Done, EventSink, FrameDone, FrameFailed, FrameStatus, Progress, Warned
@@ -22,8 +22,11 @@ from vfxswap.geometry import Window
 from vfxswap.job import SwapJob
 from vfxswap.lens import Lens
 from vfxswap.plate import Plate
+from vfxswap.provenance import FileEntry, Making, Shard, Source, naming, origin, shards
 from vfxswap.render import Cover, Picture, Target
 from vfxswap.sequence import FrameRange, SequencePath
+from vfxswap.trust import ConsentRef
+from vfxswap.trust.keys import PrivateKey
 
 RENDER_VERSION = 2
 """Raised whenever the same inputs give other pixels: frames of an older version are then stale."""
@@ -58,6 +61,11 @@ class Sheet:
         """The faces of all views."""
         return tuple(target for targets in self.views.values() for target in targets)
 
+    def making(self, shot: Shot) -> Making:
+        """How its frames come to be."""
+        first = next(iter(self.views.values()))
+        return origin.making(shot.job, plate=self.plate, targets=first, grants=shot.grants)
+
 
 @dataclass(frozen=True, eq=False)
 class Shot:
@@ -68,12 +76,14 @@ class Shot:
         sheets: the files, at least one; all have the same frames.
         consents: id -> record hash of the consents that the models were opened under.
         parser: finds the person's matte; None where no frame needs it.
+        grants: the same consents with roles and performers, for the record.
     """
 
     job: SwapJob
     sheets: tuple[Sheet, ...]
     consents: Mapping[str, str]
     parser: Parser | None = None
+    grants: tuple[ConsentRef, ...] = ()
 
     @property
     def frames(self) -> FrameRange:
@@ -81,8 +91,27 @@ class Shot:
         return self.sheets[0].plate.frames
 
 
-def render_frames(ready: Shot, *, sink: EventSink, cancel: CancelToken, frames: FrameRange | None = None) -> Report:
+Sign = Callable[[], PrivateKey]
+"""Gives the key that signs the manifest, once everything is rendered."""
+
+
+def render_frames(
+    ready: Shot,
+    *,
+    sink: EventSink,
+    cancel: CancelToken,
+    frames: FrameRange | None = None,
+    sign: Sign | None = None,
+) -> Report:
     """Render frames of a prepared shot; a cancelled render leaves whole files only.
+
+    Args:
+        ready: the shot.
+        sink: where events go.
+        cancel: polled between frames.
+        frames: which of its frames; None is all.
+        sign: then the shards of all its frames, of earlier runs too, are merged into a signed manifest. None, as on
+            a farm, leaves that to `vfxswap provenance finalise`.
 
     Raises:
         PlateError: none of `frames` belongs to the job, or none can be rendered. Cancelled, OutputError,
@@ -91,7 +120,8 @@ def render_frames(ready: Shot, *, sink: EventSink, cancel: CancelToken, frames: 
     wanted = list(ready.frames if frames is None else ready.frames.intersect(frames))
     if not wanted:
         raise PlateError(f"no frame of {frames} is in the job's range {ready.frames}", hint="check --frames")
-    files = [_File(ready, sheet, frame) for frame in wanted for sheet in ready.sheets]
+    makings = [(sheet, sheet.making(ready)) for sheet in ready.sheets]
+    files = [_File(ready, sheet, frame, making) for frame in wanted for sheet, making in makings]
     tally = _Tally(sink, total=len(files))
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         writing: Future[_Written] | None = None
@@ -113,8 +143,25 @@ def render_frames(ready: Shot, *, sink: EventSink, cancel: CancelToken, frames: 
     if not any(tally.counts.values()):
         raise PlateError(f"none of {len(wanted)} frames could be rendered, the first: {tally.failed[0]}")
     counts = tally.counts
-    sink.emit(Done(manifest="", counts={**{str(k): n for k, n in counts.items()}, "failed": len(tally.failed)}))
+    manifest = "" if sign is None else _manifest(ready, sign, sink)
+    sink.emit(Done(manifest=manifest, counts={**{str(k): n for k, n in counts.items()}, "failed": len(tally.failed)}))
     return Report(counts["rendered"], counts["skipped"], counts["passthrough"], tuple(tally.failed))
+
+
+def _manifest(ready: Shot, sign: Sign, sink: EventSink) -> str:
+    """The path of the first sheet's signed manifest; a warning and nothing where there cannot be one."""
+    try:
+        signer = sign()
+        made = [provenance.merge(sheet.output.folder, sheet.output.name, signer=signer) for sheet in ready.sheets]
+    except VfxSwapError as error:
+        sink.emit(Warned(code="no_manifest", message=f"the frames are there, their manifest is not: {error}"))
+        return ""
+    for merged in made:
+        for gap in merged.flaws:
+            sink.emit(Warned(code="unrecorded", message=gap))
+    if made[0].c2pa:
+        sink.emit(Warned(code="no_c2pa", message=f"no C2PA sidecar was written: {made[0].c2pa}"))
+    return str(made[0].path)
 
 
 @dataclass(frozen=True)
@@ -174,6 +221,7 @@ class _Loaded:
     """What a frame is made from."""
 
     key: str
+    source: Source
     image: exr.Frame
     lens: Lens | None
     covers: Mapping[Target, Cover] = field(default_factory=dict)
@@ -186,6 +234,7 @@ class _File:
     shot: Shot
     sheet: Sheet
     frame: int
+    making: Making
 
     @property
     def path(self) -> Path:
@@ -201,16 +250,20 @@ class _File:
         """Read the plate's frame and the artist's mattes; None where the output is already made from exactly these."""
         plate = self.sheet.plate
         lens = plate.lens(self.frame)
-        key = self._key(lens)
-        if not self.shot.job.overwrite and self._up_to_date(key):
+        file = plate.sequence.path(self.frame)
+        content = _content(file)
+        key = self._key(lens, content)
+        if not self.shot.job.overwrite and self._kept(key):
             return None
         image = plate.read(self.frame)
+        if content == _MISSING:
+            raise FrameError("the file came while it was looked for", path=file, frame=self.frame, hint="run again")
         covers = {}
         for target in self.sheet.targets:
             window = target.window(self.frame, lens) if target.mattes else None
             if window is not None:
                 covers[target] = _cover(target, image, window, self.frame)
-        return _Loaded(key, image, lens, covers)
+        return _Loaded(key, Source(name=naming.text(file.name), sha256=content), image, lens, covers)
 
     def swap(self, loaded: _Loaded | None, sink: EventSink) -> Callable[[], _Written]:
         """Swap the frame's faces; returns the writing, for another thread."""
@@ -255,18 +308,39 @@ class _File:
             key=loaded.key, targets=targets, pictures=pictures, consents=self.shot.consents, frame=self.frame
         )
         event = self._event("rendered" if any(picture.swaps for picture in pictures) else "passthrough")
+        passes: list[exr.Fingerprint] = []
+
+        def record(frame: exr.Fingerprint) -> None:
+            """The shard right before the frame: no moment to be killed at leaves a frame without its record."""
+            files = zip((self.path, *self.passes), (frame, *passes), strict=True)
+            altered = hints["vfxswap:altered"] == "1"
+            shards.write(self.path.parent, self._shard(loaded, [shards.entry(p.name, f) for p, f in files], altered))
+
         try:
             # The passes first: where the frame is, they are.
-            notes = output.write_passes(self.passes, pictures, job.passes, targets=targets, hints=hints)
-            report = output.write(pictures, self.path, layers=job.layers, hints=hints)
+            notes = output.write_passes(
+                self.passes, pictures, job.passes, targets=targets, hints=hints, record=passes.append
+            )
+            report = output.write(pictures, self.path, layers=job.layers, hints=hints, record=record)
         except FrameError as error:
             return _Written(event, error)
         return _Written(event, notes=(*report.notes, *notes))
 
+    def _shard(self, loaded: _Loaded, files: Sequence[FileEntry], altered: bool) -> Shard:
+        return Shard.of(
+            sequence=self.sheet.output.name,
+            frame=self.frame,
+            key=loaded.key,
+            altered=altered,
+            plate=loaded.source,
+            files=tuple(files),
+            made=self.making,
+        )
+
     def _event(self, status: FrameStatus) -> FrameDone:
         return FrameDone(frame=self.frame, path=str(self.path), status=status)
 
-    def _key(self, lens: Lens | None) -> str:
+    def _key(self, lens: Lens | None, content: str) -> str:
         """Everything the frame's pixels depend on, by content: paths, times and ranges do not count."""
         job, plate = self.shot.job, self.sheet.plate
         return cache.key(
@@ -279,11 +353,26 @@ class _File:
             *self.sheet.views,
             "" if lens is None else lens.hash,
             *(fact for target in self.sheet.targets for fact in _facts(target, self.frame)),
-            _content(plate.sequence.path(self.frame)),
+            content,
         )
 
-    def _up_to_date(self, key: str) -> bool:
-        return all(_made_from(path, key) for path in (self.path, *self.passes))
+    def _kept(self, key: str) -> bool:
+        """True when the frame and its passes are there, byte for byte as they were written from exactly these.
+
+        Only a shard counts. What a header says of a frame stays there when somebody paints over it: a frame without a
+        shard, or that is no longer what its shard says, is rendered again and never given a new record.
+        """
+        folder = self.path.parent
+        shard = shards.read(shards.path(folder, self.sheet.output.name, self.frame))
+        if shard is None or shard.key != key:
+            return False
+        if [file.name for file in shard.files] != [path.name for path in (self.path, *self.passes)]:
+            return False
+        if not shards.fits(folder, shard):
+            return False
+        if shard.made.job != self.making.job:  # asked for otherwise, with the same pixels
+            shards.write(folder, shard.of_job(self.making))
+        return True
 
 
 def _facts(target: Target, frame: int) -> Iterator[object]:
@@ -302,8 +391,11 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
         yield from map(_content, roto.files(source, frame=frame, view=target.plate.view_name))
 
 
+_MISSING = "missing"
+
+
 def _content(path: Path) -> str:
-    return sha256(path.read_bytes()) if path.is_file() else "missing"
+    return sha256(path.read_bytes()) if path.is_file() else _MISSING
 
 
 def _cover(target: Target, image: exr.Frame, window: Window, frame: int) -> Cover:
@@ -313,17 +405,3 @@ def _cover(target: Target, image: exr.Frame, window: Window, frame: int) -> Cove
         (source, roto.read(source, frame=frame, window=window, display=display, view=view)) for source in target.mattes
     ]
     return Cover(window, *roto.combine(mattes, window))
-
-
-def _made_from(path: Path, key: str) -> bool:
-    """True when `path` is a whole output with this key in its header."""
-    if not path.exists():
-        return False
-    try:
-        if not any(part.attributes.get("vfxswap:job") == key for part in exr.probe(path).parts):
-            return False
-        # A header says nothing of the pixels: a copy that broke off is found only by reading them.
-        exr.check(path)
-    except VfxSwapError:
-        return False
-    return True

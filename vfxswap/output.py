@@ -21,7 +21,14 @@ _OF_A_FACE = (*_COLORS[:3], "face.A", *_COLORS[3:], *_MATTES, "quality.confidenc
 _POSITIONS = ("stmap.u", "stmap.v")
 
 
-def write(pictures: Sequence[Picture], path: Path, *, layers: Layers, hints: Mapping[str, str]) -> exr.WriteReport:
+def write(
+    pictures: Sequence[Picture],
+    path: Path,
+    *,
+    layers: Layers,
+    hints: Mapping[str, str],
+    record: exr.Record | None = None,
+) -> exr.WriteReport:
     """Write a frame atomically.
 
     Args:
@@ -29,12 +36,13 @@ def write(pictures: Sequence[Picture], path: Path, *, layers: Layers, hints: Map
         path: the output.
         layers: what is written.
         hints: header hints, see `header`.
+        record: told the file's fingerprint right before it appears.
 
     Raises:
         OutputError, ResourceError, FrameError: as `exr.write_frame`.
     """
     if layers == "patch":
-        return exr.write_patch(path, patches=[_patch(picture) for picture in pictures], hints=hints)
+        return exr.write_patch(path, patches=[_patch(picture) for picture in pictures], hints=hints, record=record)
     edits = [
         exr.Edit(
             frame=picture.image,
@@ -44,7 +52,7 @@ def write(pictures: Sequence[Picture], path: Path, *, layers: Layers, hints: Map
         )
         for picture in pictures
     ]
-    return exr.write_frame(pictures[0].image, path, edits=edits, hints=hints)
+    return exr.write_frame(pictures[0].image, path, edits=edits, hints=hints, record=record)
 
 
 def ingredients(picture: Picture) -> dict[str, AnyArray]:
@@ -123,21 +131,27 @@ def write_passes(
     *,
     targets: Sequence[Target],
     hints: Mapping[str, str],
+    record: exr.Record | None = None,
 ) -> tuple[str, ...]:
-    """Write the files that `passes_of` names, in its order; returns what could not be kept, in words."""
+    """Write the files that `passes_of` names, in its order; returns what could not be kept, in words.
+
+    `record` is told the fingerprint of each.
+    """
     left = list(paths)
     notes: list[str] = []
     for kind in passes:
         if kind is Pass.UV:
-            notes += _write_uv(pictures, left.pop(0), hints=hints).notes
+            notes += _write_uv(pictures, left.pop(0), hints=hints, record=record).notes
             continue
         for target in targets:
             picture = next(p for p in pictures if target.plate.view in (None, p.image.view))
-            notes += _write_inverse(picture, target, left.pop(0), hints=hints).notes
+            notes += _write_inverse(picture, target, left.pop(0), hints=hints, record=record).notes
     return tuple(notes)
 
 
-def _write_uv(pictures: Sequence[Picture], path: Path, *, hints: Mapping[str, str]) -> exr.WriteReport:
+def _write_uv(
+    pictures: Sequence[Picture], path: Path, *, hints: Mapping[str, str], record: exr.Record | None
+) -> exr.WriteReport:
     """The texture coordinates of the faces: R u, G v (0..1, y up), A where a face is; float, the plate's size."""
     patches = []
     for picture in pictures:
@@ -149,10 +163,12 @@ def _write_uv(pictures: Sequence[Picture], path: Path, *, hints: Mapping[str, st
         planes = {"R": out[..., 0], "G": out[..., 1], "B": np.zeros_like(out[..., 0]), "A": out[..., 2]}
         channels = {name: np.ascontiguousarray(plane) for name, plane in planes.items()}
         patches.append(exr.Patch(picture.image, window, channels, same_space=False))
-    return exr.write_patch(path, patches=patches, hints=hints)
+    return exr.write_patch(path, patches=patches, hints=hints, record=record)
 
 
-def _write_inverse(picture: Picture, target: Target, path: Path, *, hints: Mapping[str, str]) -> exr.WriteReport:
+def _write_inverse(
+    picture: Picture, target: Target, path: Path, *, hints: Mapping[str, str], record: exr.Record | None
+) -> exr.WriteReport:
     """Crop raster -> plate position: R u, G v, Nuke's convention over the display window; float."""
     swap = picture.swaps.get(target.suffix)
     size = target.model.resolution
@@ -163,7 +179,7 @@ def _write_inverse(picture: Picture, target: Target, path: Path, *, hints: Mappi
             matrix=swap.matrix, size=size, display=(display.width, display.height), lens=swap.lens
         )
     channels = {name: np.ascontiguousarray(out[..., i]) for i, name in enumerate("RG")}
-    return exr.write_channels(path, channels=channels, attributes=dict(hints))
+    return exr.write_channels(path, channels=channels, attributes=dict(hints), record=record)
 
 
 def _some(window: Window) -> Window:

@@ -11,7 +11,9 @@ data window in plate coordinates (geometry.py).
 from __future__ import annotations
 
 from vfxswap.exr.edits import HALF_MAX, Attribute, Edit, Patch, WriteReport, to_half
+from vfxswap.exr.fingerprints import Fingerprint, file_sha256, fingerprint, pixel_sha256
 from vfxswap.exr.frame import Frame
+from vfxswap.exr.output import Record
 from vfxswap.exr.reading import check, probe, read, read_channels
 from vfxswap.exr.values import Channel, FrameInfo, PartInfo
 from vfxswap.exr.writing import write_channels, write_frame, write_patch
@@ -21,12 +23,17 @@ __all__ = [
     "Attribute",
     "Channel",
     "Edit",
+    "Fingerprint",
     "Frame",
     "FrameInfo",
     "PartInfo",
     "Patch",
+    "Record",
     "WriteReport",
     "check",
+    "file_sha256",
+    "fingerprint",
+    "pixel_sha256",
     "probe",
     "read",
     "read_channels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import OpenImageIO as oiio  # noqa: N813
 from vfxswap import atomic
 from vfxswap.errors import FrameError, OutputError, ResourceError, VfxSwapError
 from vfxswap.exr import scratch
+from vfxswap.exr.fingerprints import Fingerprint, fingerprint
 from vfxswap.exr.headers import compression
 from vfxswap.exr.raster import Raster
 from vfxswap.exr.reading import error_text, open_reader
@@ -27,7 +28,11 @@ Output = tuple[Any, Raster | None]
 """An ImageSpec and its pixels; None means the part is copied from the source file."""
 
 
-def write_file(path: Path, parts: Sequence[Output], *, source: Path | None) -> list[str]:
+Record = Callable[[Fingerprint], None]
+"""Told what a file is once it is whole, right before it gets its name. Where it raises, the file does not appear."""
+
+
+def write_file(path: Path, parts: Sequence[Output], *, source: Path | None, record: Record | None = None) -> list[str]:
     """Write `parts` atomically, those without pixels copied from `source`; returns what was lost, in words."""
     with atomic.replacing(path) as temporary:
         # By name: the temporary file's extension says nothing.
@@ -41,7 +46,10 @@ def write_file(path: Path, parts: Sequence[Output], *, source: Path | None) -> l
             closed = writer.close()
         if not written or not closed:
             raise _write_error(text or error_text(writer), path, temporary)
-        return _check(path, temporary, parts)
+        notes = _check(path, temporary, parts)
+        if record is not None:
+            record(fingerprint(temporary, rasters=[raster for _, raster in parts]))
+        return notes
 
 
 def _write_parts(writer: Any, name: str, parts: Sequence[Output], source: Path | None) -> bool:

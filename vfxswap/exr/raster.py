@@ -73,14 +73,18 @@ class Raster:
             out[first - top : last - top, window.x : window.x1, channel] = part
         return out
 
-    def fill(self, planes: Sequence[AnyArray]) -> None:
-        """Put the channels into `planes`, (H, W) each in its own type and 0 so far."""
+    def fill(self, planes: Sequence[AnyArray], top: int = 0, bottom: int | None = None) -> None:
+        """Put the rows from `top` into `planes`, (bottom - top, W) for each channel in its own type and 0 so far."""
+        bottom = self.height if bottom is None else bottom
         if self.base is not None:
             for channel in range(self.base.shape[2]):
                 if self.names[channel] not in self.cleared:
-                    planes[channel][:] = self.base[..., channel]
+                    planes[channel][:] = self.base[top:bottom, :, channel]
         for channel, window, pixels in self.patches:
-            planes[channel][window.slices(self.window)] = pixels
+            first, last = max(window.y, top), min(window.y1, bottom)
+            if first < last:
+                part = pixels if pixels.shape[0] == 1 else pixels[first - window.y : last - window.y]
+                planes[channel][first - top : last - top, window.x : window.x1] = part
 
     def _type(self, hits: list[tuple[int, Window, AnyArray]]) -> np.dtype[np.generic]:
         if len(set(self.formats)) == 1:

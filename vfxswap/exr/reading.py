@@ -34,7 +34,7 @@ def probe(path: str | os.PathLike[str], *, frame: int | None = None) -> FrameInf
     source = Path(path)
     reader = open_reader(source, frame)
     try:
-        return FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, frame)))
+        return FrameInfo(source, tuple(part_info(spec) for spec in part_specs(reader, source, frame)))
     finally:
         reader.close()
 
@@ -57,8 +57,8 @@ def read(
     source = Path(path)
     reader = open_reader(source, frame)
     try:
-        specs = _specs(reader, source, frame)
-        info = FrameInfo(source, tuple(_part_info(spec) for spec in specs))
+        specs = part_specs(reader, source, frame)
+        info = FrameInfo(source, tuple(part_info(spec) for spec in specs))
         if info.deep:
             raise PlateError(
                 "deep EXR is not supported", path=source, frame=frame, hint="flatten it first (DeepToImage in Nuke)"
@@ -90,7 +90,7 @@ def check(path: str | os.PathLike[str]) -> None:
     source = Path(path)
     reader = open_reader(source, None)
     try:
-        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, None)))
+        info = FrameInfo(source, tuple(part_info(spec) for spec in part_specs(reader, source, None)))
         for index, part in enumerate(info.parts):
             if not part.deep:
                 _read_part(reader, index, info, None)
@@ -106,7 +106,7 @@ def read_channels(path: str | os.PathLike[str]) -> tuple[dict[str, AnyArray], di
     source = Path(path)
     reader = open_reader(source, None)
     try:
-        info = FrameInfo(source, tuple(_part_info(spec) for spec in _specs(reader, source, None)[:1]))
+        info = FrameInfo(source, tuple(part_info(spec) for spec in part_specs(reader, source, None)[:1]))
         head = info.parts[0]
         buffer = None if head.deep else _read_part(reader, 0, info, None)
     finally:
@@ -150,7 +150,7 @@ def error_text(source: Any) -> str:
     return " ".join(str(text).split())[:300] or "no reason given"
 
 
-def _specs(reader: Any, path: Path, frame: int | None) -> tuple[Any, ...]:
+def part_specs(reader: Any, path: Path, frame: int | None) -> tuple[Any, ...]:
     """The header of every part.
 
     Raises:
@@ -184,7 +184,8 @@ def _unreadable(text: str, path: Path, frame: int | None) -> VfxSwapError:
     return FrameError(f"corrupt EXR: {text}", path=path, frame=frame, hint="render or copy it again")
 
 
-def _part_info(spec: Any) -> PartInfo:
+def part_info(spec: Any) -> PartInfo:
+    """What a part's header says."""
     attributes = {item.name: item.value for item in spec.extra_attribs}
     formats = [str(item) for item in spec.channelformats] or [str(spec.format)] * spec.nchannels
     compression = str(attributes.get("compression", "none"))

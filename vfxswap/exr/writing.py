@@ -14,7 +14,7 @@ from vfxswap.errors import OutputError
 from vfxswap.exr.edits import Attribute, Edit, Patch, WriteReport, to_half
 from vfxswap.exr.frame import Frame
 from vfxswap.exr.headers import cleaned, compression, set_attributes, set_channels, view_name
-from vfxswap.exr.output import Output, write_file
+from vfxswap.exr.output import Output, Record, write_file
 from vfxswap.exr.raster import Raster
 from vfxswap.exr.values import ACES_FLAG, PartInfo
 from vfxswap.geometry import Window
@@ -28,7 +28,12 @@ _SPACE = ("colorInteropID", "oiio:ColorSpace", "chromaticities", "whiteLuminance
 
 
 def write_frame(
-    frame: Frame, path: str | os.PathLike[str], *, edits: Sequence[Edit], hints: Mapping[str, str] | None = None
+    frame: Frame,
+    path: str | os.PathLike[str],
+    *,
+    edits: Sequence[Edit],
+    hints: Mapping[str, str] | None = None,
+    record: Record | None = None,
 ) -> WriteReport:
     """Write the plate's file with every edit in it, everything else as it was.
 
@@ -39,6 +44,7 @@ def write_frame(
             channel of the plate with the name of a layer is replaced and reported. In a view other than the hero view
             of a single-part multi-view file the layers' names become "face.left.R".
         hints: string attributes (`vfxswap:*`) for every edited part, or the selected part when there are no edits.
+        record: told the file's fingerprint right before it appears.
 
     Raises:
         ResourceError: the disk is full. OutputError: no permission, wrong shape or type, an edit of another file,
@@ -63,12 +69,16 @@ def write_frame(
         if raster is not None and _described(info) != (raster.names, raster.formats):
             set_channels(clean, raster, notes)
         outputs.append((clean, raster))
-    notes += write_file(target, outputs, source=frame.path)
+    notes += write_file(target, outputs, source=frame.path, record=record)
     return WriteReport(target, compression(outputs[frame.selected][0]), clamped, tuple(dict.fromkeys(notes)))
 
 
 def write_patch(
-    path: str | os.PathLike[str], *, patches: Sequence[Patch], hints: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    patches: Sequence[Patch],
+    hints: Mapping[str, str] | None = None,
+    record: Record | None = None,
 ) -> WriteReport:
     """Write only the patches: their windows are data windows, the display window is the plate's.
 
@@ -77,6 +87,7 @@ def write_patch(
         patches: one, or one per view of a stereo plate: then each is a part of its own, named "rgba.left", with the
             `view` attribute.
         hints: string attributes for every part.
+        record: told the file's fingerprint right before it appears.
 
     Raises:
         ResourceError, OutputError: as `write_frame`.
@@ -99,7 +110,7 @@ def write_patch(
         raster = _stacked(patch.channels, patch.window, target)
         set_channels(spec, raster, notes)
         outputs.append((spec, raster))
-    notes += write_file(target, outputs, source=None)
+    notes += write_file(target, outputs, source=None, record=record)
     return WriteReport(target, compression(outputs[0][0]), 0, tuple(dict.fromkeys(notes)))
 
 
@@ -111,6 +122,7 @@ def write_channels(
     compression: str = "zip",
     data_window: Window | None = None,
     display_window: Window | None = None,
+    record: Record | None = None,
 ) -> WriteReport:
     """Write a new one-part EXR.
 
@@ -121,6 +133,7 @@ def write_channels(
         compression: as OpenImageIO names it.
         data_window: in file coordinates; default the size of the arrays at (0, 0).
         display_window: in file coordinates; default the data window.
+        record: told the file's fingerprint right before it appears.
 
     Raises:
         ResourceError, OutputError: as `write_frame`.
@@ -140,7 +153,7 @@ def write_channels(
     set_attributes(spec, attributes)
     notes: list[str] = []
     set_channels(spec, raster, notes)
-    notes += write_file(target, [(spec, raster)], source=None)
+    notes += write_file(target, [(spec, raster)], source=None, record=record)
     return WriteReport(target, str(spec.get_string_attribute("compression")), 0, tuple(notes))
 
 

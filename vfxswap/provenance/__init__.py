@@ -1,0 +1,54 @@
+"""Provenance: what was rendered, from what, under which consents, and whether it still is that (docs/provenance.md).
+
+Every frame is written with a shard. `merge` signs the shards of a sequence as one manifest; `verify` compares files
+with it and needs nothing but the public keys.
+"""
+
+from __future__ import annotations
+
+from vfxswap.provenance.manifest import Manifest, Rule, manifest_path
+from vfxswap.provenance.manifest import read as read_manifest
+from vfxswap.provenance.merging import Merged, merge
+from vfxswap.provenance.own_key import own_key, own_ring, public_file
+from vfxswap.provenance.records import (
+    ConsentEntry,
+    FaceOrder,
+    FileEntry,
+    Job,
+    Making,
+    ModelEntry,
+    Shard,
+    Source,
+    Statement,
+)
+from vfxswap.provenance.shards import sequences
+from vfxswap.provenance.verifying import Finding, Report, SequenceReport, Trust, verify
+from vfxswap.provenance.words import facts
+
+__all__ = [
+    "ConsentEntry",
+    "FaceOrder",
+    "FileEntry",
+    "Finding",
+    "Job",
+    "Making",
+    "Manifest",
+    "Merged",
+    "ModelEntry",
+    "Report",
+    "Rule",
+    "SequenceReport",
+    "Shard",
+    "Source",
+    "Statement",
+    "Trust",
+    "facts",
+    "manifest_path",
+    "merge",
+    "own_key",
+    "own_ring",
+    "public_file",
+    "read_manifest",
+    "sequences",
+    "verify",
+]
