@@ -65,7 +65,7 @@ Folder = Annotated[
 
 @app.command("install")
 def install_command(host: Name, folder: Folder = None, debug: Debug = False) -> None:
-    """Add a block to the host's start-up file; again: bring it up to date. All versions of the host read it."""
+    """Add a block to the host's start-up file or script; again: bring it up to date. All its versions read it."""
     found, path = _host(host, folder)
     before = _content(path)
     bare = without_block(before)
@@ -76,7 +76,8 @@ def install_command(host: Name, folder: Folder = None, debug: Debug = False) -> 
         typer.echo(f"{path} is up to date")
         return
     _write(path, after)
-    typer.echo(f"{path}: vfxswap's block is {'added' if before == there else 'up to date now'}; start the host again")
+    then = "start the host again" if found.variable else "it is in Workspace > Scripts"
+    typer.echo(f"{path}: vfxswap's block is {'added' if before == there else 'up to date now'}; {then}")
     if found.variable:
         typer.echo(f"without this: {found.variable}={shipped('hosts') / host}")
 
