@@ -13,7 +13,7 @@ from vfxswap.errors import Cancelled, TrackError
 from vfxswap.events import CancelToken
 from vfxswap.face import shot
 from vfxswap.measure import Sight
-from vfxswap.pixels import Matte, ModelRgb
+from vfxswap.pixels import F32, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
 
 from .support import PASS_THROUGH, Studio, astronaut, card, face, network, write_frame
@@ -155,7 +155,7 @@ class Displaced:
         self._matrix = placement.matrix(size=self.resolution)
         self.card = card(self.resolution, placement=(0.02, 0.01))
 
-    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
         size = (self.resolution, self.resolution)
         moved = cv2.warpAffine(crop, geometry.to_opencv(self._matrix), size, borderMode=cv2.BORDER_REPLICATE)
         return ModelRgb(np.asarray(moved, np.float32)), Matte(np.ones(size, np.float32))

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vfxswap import atomic, exr, pipeline, qc
+from vfxswap import atomic, exr, marks, pipeline, qc
 from vfxswap.color import ModelSpace
-from vfxswap.errors import ModelError, OutputError
+from vfxswap.errors import ModelError
 from vfxswap.events import CancelToken, EventSink
 from vfxswap.face.track import FaceFrame
 from vfxswap.frames import Sheet, render_frames
@@ -178,7 +178,4 @@ def _write_sheet(path: Path, rows: Sequence[AnyArray]) -> None:
             head, title, (column * _TILE + 8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (220, 220, 220), 1, cv2.LINE_AA
         )
     sheet = np.concatenate([head, *rows], axis=0)
-    done, data = cv2.imencode(".png", sheet[..., ::-1])
-    if not done:
-        raise OutputError("the contact sheet could not be encoded", path=path)
-    atomic.write_bytes(path, data.tobytes())
+    atomic.write_bytes(path, marks.altered_png(sheet))

@@ -1,7 +1,7 @@
 """One exception tree. Every error carries its exit code and says what was got, where, and what to do.
 
 Exit codes are a contract (docs/cli.md): 0 done, 1 bug, 2 usage, 3 a retry may help, 4 bad input,
-75 cancelled, 77 consent refused.
+75 cancelled, 77 consent or provenance refused.
 """
 
 from __future__ import annotations
@@ -107,6 +107,12 @@ class JobError(VfxSwapError):
     code = "job"
 
 
+class TimelineError(VfxSwapError):
+    """A timeline that cannot be read, or a clip on it of a kind that is refused by name."""
+
+    code = "timeline"
+
+
 class OutputError(VfxSwapError):
     """An output that cannot be written: no permission, output equal to input."""
 
@@ -125,6 +131,13 @@ class ConsentError(VfxSwapError):
 
     exit_code = EXIT_REFUSED
     code = "consent"
+
+
+class ProvenanceError(VfxSwapError):
+    """A record of what was rendered is missing, does not hold, or cannot honestly be signed. Never worth a retry."""
+
+    exit_code = EXIT_REFUSED
+    code = "provenance"
 
 
 class Cancelled(VfxSwapError):  # noqa: N818 - it is not an error

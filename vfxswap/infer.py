@@ -12,9 +12,11 @@ import ctypes
 import functools
 import hashlib
 import io
+import os
 import platform
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -119,6 +121,12 @@ def session(source: Path | bytes, *, device: Device = "auto", threads: int = 0) 
         raise ModelError(f"CUDA cannot be used: {reason}", hint=_cuda_hint())
     if isinstance(source, Path) and not source.is_file():
         raise ModelError("no such model file", path=source, hint="check the path")
+    kept, key = _kept.get(), None
+    if kept is not None:
+        key = (_identity(source), device, threads)
+        if key in kept:
+            kept[key] = kept.pop(key)  # the least lately used comes first
+            return kept[key]
     providers: list[Any] = [CPU] if reason else [(CUDA, _CUDA_OPTIONS), CPU]
     model: str | bytes = str(source) if isinstance(source, Path) else source
     try:
@@ -131,13 +139,45 @@ def session(source: Path | bytes, *, device: Device = "auto", threads: int = 0) 
     used = str(handle.get_providers()[0])
     if device == "cuda" and used != CUDA:
         raise ModelError("CUDA was found but did not start", hint="check the driver with nvidia-smi, or --device cpu")
-    return Session(
+    loaded = Session(
         provider=used,
         inputs=tuple(value.name for value in handle.get_inputs()),
         outputs=tuple(value.name for value in handle.get_outputs()),
         metadata=dict(handle.get_modelmeta().custom_metadata_map),
         _handle=handle,
     )
+    if kept is not None and key is not None:
+        kept[key] = loaded
+        while len(kept) > _KEPT:
+            kept.pop(next(iter(kept)))
+    return loaded
+
+
+# More than one swap needs, few enough that a worker that lives all day does not fill the GPU.
+_KEPT = 8
+
+_Kept = dict[tuple[object, Device, int], Session]
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def keeping_sessions() -> Iterator[None]:
+    """Within it, `session` loads the same network once: for a worker that does job after job.
+
+    Networks are known by content. What may be opened is not its business: consent is asked for before, each time.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _identity(source: Path | bytes) -> object:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).digest()
+    found = source.stat()
+    return (str(source.absolute()), found.st_size, found.st_mtime_ns)
 
 
 # Fixed algorithms and true float32, so that a frame renders the same on every run and node of one kind.
@@ -152,6 +192,8 @@ def _options(threads: int) -> Any:
     options.use_deterministic_compute = True
     # Idle worker threads must not burn the cores that other processes of a render node need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights in files beside the network are none of the bytes whose hash a consent names: nothing lies here.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", f"{os.devnull}/none")
     return options
 
 

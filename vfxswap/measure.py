@@ -19,7 +19,7 @@ from vfxswap.align import Placement
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
-from vfxswap.face import LANDMARKERS, mesh
+from vfxswap.face import LANDMARKERS, expression, mesh
 from vfxswap.face.landmarks import READABLE, roi_from_landmarks
 from vfxswap.face.protocols import Landmarker
 from vfxswap.face.track import FaceFrame
@@ -189,7 +189,9 @@ def paint(
     matrix = align.crop_matrix(face.similarity, size=size)
     clean = scrub(pixels)
     crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size, lens=lens))
-    painted, mask = model.swap(space.encode(crop))
+    condition = model.card.condition
+    told = None if condition is None else expression.told(expression.of(face), condition)
+    painted, mask = model.swap(space.encode(crop), told)
     inside = Matte(mask * align.frame_weight(size=size))
     placed = align.placed(matrix, size=size, placement=placement or Placement(*model.card.placement))
     return Painted(placed, window, clean, painted, inside, lens)

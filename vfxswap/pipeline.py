@@ -25,22 +25,31 @@ from vfxswap.face import track as tracks
 from vfxswap.face.protocols import Parser
 from vfxswap.face.solve import Quality
 from vfxswap.face.track import FaceFrame, Track
-from vfxswap.frames import Report, Sheet, Shot, render_frames
+from vfxswap.frames import Report, Sheet, Shot, Sign, render_frames
 from vfxswap.guard import Watch
 from vfxswap.infer import Device
 from vfxswap.job import FaceSwap, SwapJob, SwapParameters
 from vfxswap.matte_input import MatteInput
 from vfxswap.measure import Measurements, Sight
 from vfxswap.plate import ALL_VIEWS, Plate, open_views
+from vfxswap.provenance import shards
 from vfxswap.render import Target
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
-from vfxswap.trust import Gate, ShotId
+from vfxswap.trust import ConsentRef, Gate, ShotId
 from vfxswap.vfxmodel import Painter, SwapModel, read_card
 
 _DEFAULTS = SwapParameters()
 
 
-def swap(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken, frames: FrameRange | None = None) -> Report:
+def swap(
+    job: SwapJob,
+    *,
+    gate: Gate,
+    sink: EventSink,
+    cancel: CancelToken,
+    frames: FrameRange | None = None,
+    sign: Sign | None = None,
+) -> Report:
     """Do a job: consent first, then track, measure and render.
 
     Args:
@@ -50,24 +59,27 @@ def swap(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken, fram
         cancel: polled between frames.
         frames: which of the job's frames to render; None is all. Tracking and measuring cover the job's whole
             range all the same.
+        sign: gives the key that signs the manifest; None leaves it unsigned (`frames.render_frames`).
 
     Raises:
         ConsentError, PlateError, TrackError, ModelError, OutputError, Cancelled.
     """
-    return render_frames(prepare(job, gate=gate, sink=sink, cancel=cancel), sink=sink, cancel=cancel, frames=frames)
+    ready = prepare(job, gate=gate, sink=sink, cancel=cancel)
+    return render_frames(ready, sink=sink, cancel=cancel, frames=frames, sign=sign)
 
 
 def prepare(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) -> Shot:
     """Open the models under grants, the plate, the tracks and the measurements; make what is missing."""
     opened = [open_model(job, one, gate) for one in job.swaps]
-    consents = {key: value for _, found in opened for key, value in found.items()}
+    grants = tuple(ref for _, found in opened for ref in found)
     plates = job_plates(job)
     outputs = [_checked_output(job, plate) for plate in plates]
     sink.emit(Started(job=f"swap {plates[0].sequence.name}", frames=str(plates[0].frames)))
     stores = cache.Cache(outputs[0].folder / cache.FOLDER, name=outputs[0].name or "shot")
     with watching(plates, stores.folder / stores.name) as plates:
         targets = _targets(job, [model for model, _ in opened], plates, stores, sink, cancel)
-    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job))
+    consents = {ref.id: ref.sha256 for ref in grants}
+    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job), grants)
 
 
 def _targets(
@@ -146,8 +158,8 @@ def _parser(job: SwapJob) -> Parser | None:
     return PARSERS["selfie"](device=job.device) if limited or job.layers == "ingredients" else None
 
 
-def open_model(job: SwapJob, one: FaceSwap, gate: Gate) -> tuple[SwapModel, dict[str, str]]:
-    """A face's model, opened under a grant, and the consents (id -> record hash) that the grant stands on."""
+def open_model(job: SwapJob, one: FaceSwap, gate: Gate) -> tuple[SwapModel, tuple[ConsentRef, ...]]:
+    """A face's model, opened under a grant, and the consents that the grant stands on."""
     card = read_card(one.model)
     if card.template != align.TEMPLATE:
         raise ModelError(
@@ -166,9 +178,10 @@ def open_model(job: SwapJob, one: FaceSwap, gate: Gate) -> tuple[SwapModel, dict
         use="swap",
         performers=card.performers.by_role(),
         model_sha256=card.onnx_sha256,
+        origin=card.origin(),
     )
     model = SwapModel(one.model, grant=grant, device=job.device)
-    return model, dict(zip(grant.consent_ids, grant.record_sha256s, strict=True))
+    return model, grant.consents
 
 
 # ------------------------------------------------------------------------------------------------- plates
@@ -227,7 +240,8 @@ def _checked_output(job: SwapJob, plate: Plate) -> SequencePath:
     # The folder is made with the first file: a job that ends without one leaves nothing.
     folder = output.folder.absolute()
     atomic.check_writable(next(parent for parent in (folder, *folder.parents) if parent.exists()))
-    atomic.sweep(output.folder)
+    for swept in (output.folder, shards.folder(output.folder, output.name)):
+        atomic.sweep(swept)
     return output
 
 

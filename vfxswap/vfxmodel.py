@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vfxswap import archive, infer
 from vfxswap.errors import ModelError
-from vfxswap.pixels import AnyArray, Matte, ModelRgb
+from vfxswap.pixels import F32, AnyArray, Matte, ModelRgb
 from vfxswap.trust import Grant
 
 KIND: Final = "model"
@@ -36,6 +36,18 @@ class Performers(BaseModel):
         return {"likeness": self.likeness, "double": self.double}
 
 
+class Condition(BaseModel):
+    """What a network is told beside its crop: which numbers, and what they are for the double at rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """Name and version of the numbers (face.expression.KIND)."""
+    rest: tuple[float, ...]
+    spread: tuple[float, ...]
+    """What the numbers are standardised with: (number - rest) / spread."""
+
+
 class ModelCard(BaseModel):
     """What a model's manifest says. Everything a renderer needs to know, and where the model comes from."""
 
@@ -52,6 +64,8 @@ class ModelCard(BaseModel):
     placement: tuple[float, float] = (0.0, 0.0)
     """(x, y) in crop sides by which the painted crop is moved, so that the likeness's eyes, nose and mouth lie where
     the double's do; the alignment itself looks at the whole head."""
+    condition: Condition | None = None
+    """What the network is told of the double's face beside the crop; None: nothing."""
     layout: str = "NCHW float32 RGB 0..1: crop -> rgb, mask"
     performers: Performers
     consents: tuple[dict[str, str], ...]
@@ -66,9 +80,16 @@ class ModelCard(BaseModel):
     """What it computes in. Two precisions of one network have two hashes, so a shot never mixes them unseen."""
     onnx_sha256: str = ""
 
+    def origin(self) -> tuple[dict[str, str], ...]:
+        """Every consent that the model stands on, those of earlier trainings that it went on from included."""
+        earlier = self.training.get("earlier") or ()
+        found = [*self.consents, *(consent for part in earlier for consent in part.get("consents", ()))]
+        return tuple(dict(pairs) for pairs in dict.fromkeys(tuple(sorted(consent.items())) for consent in found))
+
     def painting(self) -> str:
         """Everything about the model that its pixels depend on: the network, its colour and where its crop goes."""
-        return f"{self.onnx_sha256} {self.encoding} {self.placement}"
+        told = "" if self.condition is None else f" {self.condition.model_dump_json()}"
+        return f"{self.onnx_sha256} {self.encoding} {self.placement}{told}"
 
 
 def write(path: Path, *, card: ModelCard, onnx: bytes) -> None:
@@ -111,8 +132,11 @@ class Painter(Protocol):
     def resolution(self) -> int:
         """Side of its crops in pixels."""
 
-    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
-        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S)."""
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
+        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S).
+
+        `told` is (C,) what a model with a `card.condition` is told (face.expression.told), None for the others.
+        """
 
 
 class SwapModel:
@@ -123,14 +147,21 @@ class SwapModel:
 
         Args:
             path: the .vfxmodel.
-            grant: leave to swap with exactly this model's network and performers.
+            grant: leave to swap with exactly this model's network and performers, from a gate that was asked about
+                the consents it was trained under (`ModelCard.origin`).
             device: where it runs.
 
         Raises:
             ConsentError: the grant is for something else. ModelError: not a model, damaged, or too new.
         """
         self.card, onnx = _read(path)
-        grant.require(use="swap", performers=self.card.performers.by_role(), model_sha256=self.card.onnx_sha256)
+        Grant.require(
+            grant,
+            use="swap",
+            performers=self.card.performers.by_role(),
+            model_sha256=self.card.onnx_sha256,
+            origin=self.card.origin(),
+        )
         self._session = infer.session(onnx, device=device)
         self.provider = self._session.provider
 
@@ -139,10 +170,15 @@ class SwapModel:
         """Side of its crops in pixels."""
         return self.card.resolution
 
-    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
-        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S)."""
-        feed: AnyArray = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
-        rgb, mask = self._session.run(crop=feed)
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
+        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S).
+
+        `told` is (C,) what a model with a `card.condition` is told, None for the others; else ModelError.
+        """
+        feeds: dict[str, AnyArray] = {"crop": np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)}
+        if told is not None:
+            feeds["condition"] = np.ascontiguousarray(told[None], np.float32)
+        rgb, mask = self._session.run(feeds)
         if not (np.isfinite(rgb).all() and np.isfinite(mask).all()):
             raise ModelError("the network painted values that are not numbers", hint="try --device cpu, or train again")
         painted = np.clip(rgb[0].transpose(1, 2, 0), 0.0, 1.0).astype(np.float32)

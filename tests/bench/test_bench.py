@@ -57,6 +57,7 @@ def test_threads_are_put_back():
 @pytest.mark.parametrize("case", sorted(bench.CASES))
 def test_every_case_measures(material: bench.Material, case: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vfxswap.bench.long_shot.LENGTH", 20)
+    monkeypatch.setattr("vfxswap.bench.record.LENGTH", 20)
     result = bench.run(case, material, rounds=1)
     assert result.case == case
     assert result.stages
@@ -66,7 +67,7 @@ def test_every_case_measures(material: bench.Material, case: str, monkeypatch: p
     assert [stage["name"] for stage in record["stages"]] == [stage.name for stage in result.stages]
     assert {"cores", "opencv", "python", "vfxswap"} <= set(record["machine"])
     targets = [ratio for ratio in result.ratios if ratio.met is not None]
-    assert bool(targets) == (case in ("blend", "io", "memory", "swap"))
+    assert bool(targets) == (case in ("blend", "io", "memory", "provenance", "swap"))
 
 
 def test_both_ways_of_pasting_show_the_same_face(material: bench.Material):

@@ -30,6 +30,11 @@ def crops(config: AutoencoderConfig, count: int = 1) -> Tensor:
     return torch.rand(count, 3, config.resolution, config.resolution)
 
 
+def told(config: AutoencoderConfig, count: int = 1) -> Tensor | None:
+    """A condition for those that want one."""
+    return torch.rand(count, config.condition) if config.condition else None
+
+
 def test_every_architecture_has_a_small_preset_to_test_with() -> None:
     assert {preset(name).architecture for name in SMALL} == set(ARCHITECTURES)
 
@@ -39,7 +44,7 @@ def test_every_preset_paints_in_its_own_size(name: str) -> None:
     torch.manual_seed(0)
     net = network(name, "ben")
     with torch.no_grad():
-        rgb, mask = net(crops(net.config), "ben")
+        rgb, mask = net(crops(net.config), "ben", told(net.config))
     size = net.config.resolution
     assert rgb.shape == (1, 3, size, size)
     assert mask.shape == (1, 1, size, size)
@@ -52,10 +57,10 @@ def test_one_step_teaches_all_of_it(name: str) -> None:
     torch.manual_seed(0)
     net = network(name, "ben")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
-    crop = crops(net.config)
+    crop, condition = crops(net.config), told(net.config)
     losses = []
     for _ in range(2):
-        rgb, mask = net(crop, "ben")
+        rgb, mask = net(crop, "ben", condition)
         loss = (rgb - crop).abs().mean() + (mask - 1).abs().mean()
         optimizer.zero_grad()
         loss.backward()

@@ -16,6 +16,7 @@ from vfxswap import infer
 from vfxswap.errors import ModelError
 from vfxswap.models import PRESETS, build, export, preset
 from vfxswap.models.autoencoder import Swapper
+from vfxswap.pixels import AnyArray
 
 
 def swapper(name: str = "test", *, seed: int = 0, condition: int = 0) -> Swapper:
@@ -46,11 +47,23 @@ def thin(name: str) -> Swapper:
     return Swapper(build(config.architecture, config, ("ben",)), "ben")
 
 
+def feeds(net: Swapper, size: int, *, count: int) -> dict[str, AnyArray]:
+    """Random crops by input name, with a condition where the network wants one."""
+    random = np.random.default_rng(1)
+    crops = random.uniform(0, 1, (count, 3, size, size)).astype(np.float32)
+    told = random.normal(0, 1, (count, net.condition)).astype(np.float32)
+    return {"crop": crops} | ({"condition": told} if net.condition else {})
+
+
+def tensors(given: dict[str, AnyArray]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(value) for value in given.values())
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_exports_to_onnx(name: str) -> None:
     size = preset(name).resolution
     session = infer.session(export.to_onnx(thin(name), resolution=size), device="cpu")
-    rgb, mask = session.run(crop=np.zeros((1, 3, size, size), np.float32))
+    rgb, mask = session.run(feeds(thin(name), size, count=1))
     assert rgb.shape == (1, 3, size, size)
     assert mask.shape == (1, 1, size, size)
 
@@ -61,11 +74,11 @@ def test_every_preset_exports_to_torchscript(name: str) -> None:
     """Nuke's Cat files are TorchScript. The saved file paints other batches than the one it was traced with."""
     net, size = thin(name).eval(), preset(name).resolution
     buffer = io.BytesIO()
-    torch.jit.save(torch.jit.trace(net, torch.rand(1, 3, size, size)), buffer)
+    torch.jit.save(torch.jit.trace(net, tensors(feeds(net, size, count=1))), buffer)
     buffer.seek(0)
-    crops = torch.rand(2, 3, size, size)
+    given = tensors(feeds(net, size, count=2))
     with torch.no_grad():
-        for a, b in zip(torch.jit.load(buffer)(crops), net(crops), strict=True):
+        for a, b in zip(torch.jit.load(buffer)(*given), net(*given), strict=True):
             assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -74,14 +87,10 @@ def test_a_condition_is_a_second_input(name: str) -> None:
     net = swapper(name, condition=3)
     session = infer.session(export.to_onnx(net, resolution=64), device="cpu")
     assert session.inputs == ("crop", "condition")
-    random = np.random.default_rng(1)
-    feeds = {
-        "crop": random.uniform(0, 1, (2, 3, 64, 64)).astype(np.float32),
-        "condition": random.normal(0, 1, (2, 3)).astype(np.float32),
-    }
+    given = feeds(net, 64, count=2)
     with torch.no_grad():
-        wanted = net(*(torch.from_numpy(feed) for feed in feeds.values()))
-    for answer, tensor in zip(session.run(feeds), wanted, strict=True):
+        wanted = net(*tensors(given))
+    for answer, tensor in zip(session.run(given), wanted, strict=True):
         assert np.abs(answer - tensor.numpy()).max() < export.STORED
 
 
@@ -89,12 +98,12 @@ def test_a_condition_is_a_second_input(name: str) -> None:
 def test_onnx_equals_torch(name: str, size: int) -> None:
     net = swapper(name)
     session = infer.session(export.to_onnx(net, resolution=size), device="cpu")
-    assert session.inputs == ("crop",)
+    given = feeds(net, size, count=3)
+    assert session.inputs == tuple(given)
     assert session.outputs == ("rgb", "mask")
-    crops = np.random.default_rng(1).uniform(0, 1, (3, 3, size, size)).astype(np.float32)
     with torch.no_grad():
-        wanted = net(torch.from_numpy(crops))
-    for answer, tensor in zip(session.run(crop=crops), wanted, strict=True):
+        wanted = net(*tensors(given))
+    for answer, tensor in zip(session.run(given), wanted, strict=True):
         assert answer.dtype == np.float32
         assert np.ptp(answer) > 0.05
         assert np.abs(answer - tensor.numpy()).max() < export.STORED

@@ -9,7 +9,6 @@ import torch
 from vfxswap import infer
 from vfxswap.errors import ModelError
 from vfxswap.models import export, quantize
-from vfxswap.models.autoencoder import Swapper
 
 from .test_export import swapper
 
@@ -23,7 +22,7 @@ def crops(seed: int, count: int = 8, size: int = 64) -> np.ndarray:
 @pytest.fixture(scope="module")
 def both() -> tuple[bytes, bytes]:
     data = export.to_onnx(swapper(), resolution=64)
-    return data, quantize.to_int8(data, crops(0))
+    return data, quantize.to_int8(data, {"crop": crops(0)})
 
 
 def test_integers_paint_nearly_the_same(both: tuple[bytes, bytes]) -> None:
@@ -44,19 +43,32 @@ def test_the_loss_is_that_of_psnr_against_the_truth(both: tuple[bytes, bytes]) -
     for data in both:
         rgb = infer.session(data, device="cpu").run(crop=unseen)[0]
         psnr.append(-10 * np.log10(((rgb - truth) ** 2)[:, :, 10:50, 20:40].mean()))
-    lost = quantize.loss_db(*both, crops=unseen, truth=truth, inside=inside)
+    lost = quantize.loss_db(*both, feeds={"crop": unseen}, truth=truth, inside=inside)
     assert lost == pytest.approx(psnr[0] - psnr[1], abs=1e-3)
-    assert quantize.loss_db(both[0], both[0], crops=unseen, truth=truth, inside=inside) == 0
+    assert quantize.loss_db(both[0], both[0], feeds={"crop": unseen}, truth=truth, inside=inside) == 0
 
 
 def test_same_network_same_bytes(both: tuple[bytes, bytes]) -> None:
-    assert quantize.to_int8(both[0], crops(0)) == both[1]
-    assert quantize.to_int8(both[0], crops(3)) != both[1]
+    assert quantize.to_int8(both[0], {"crop": crops(0)}) == both[1]
+    assert quantize.to_int8(both[0], {"crop": crops(3)}) != both[1]
 
 
 def test_what_cannot_be_quantised_is_refused(both: tuple[bytes, bytes]) -> None:
     with pytest.raises(ModelError, match="7 crops are too few"):
-        quantize.to_int8(both[0], crops(0, count=7))
-    told: Swapper = swapper(condition=3)
-    with pytest.raises(ModelError, match="only networks with the one input crop"):
-        quantize.to_int8(export.to_onnx(told, resolution=64), crops(0))
+        quantize.to_int8(both[0], {"crop": crops(0, count=7)})
+    told = export.to_onnx(swapper(condition=3), resolution=64)
+    with pytest.raises(ModelError, match="the network takes crop, condition, there is crop"):
+        quantize.to_int8(told, {"crop": crops(0)})
+
+
+def test_a_conditioned_network_is_quantised_with_its_conditions() -> None:
+    told = export.to_onnx(swapper(condition=3), resolution=64)
+    random = np.random.default_rng(2)
+    feeds = {"crop": crops(0), "condition": random.normal(0, 1, (len(crops(0)), 3)).astype(np.float32)}
+    small = quantize.to_int8(told, feeds)
+    session = infer.session(small, device="cpu")
+    answers = [
+        session.run({"crop": feeds["crop"][:1], "condition": np.full((1, 3), value, np.float32)})[0]
+        for value in (-1.0, 1.0)
+    ]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from vfxswap import align, archive, color, exr, faceset
-from vfxswap.cli import training
+from vfxswap.cli import training_run
 from vfxswap.color import ModelSpace
 from vfxswap.errors import ColorError, ModelError, UsageError
 from vfxswap.pixels import ModelRgb, WorkingRgb
@@ -190,10 +190,10 @@ def test_it_learns_in_acescct(tmp_path: Path, studio: support.Studio) -> None:
 
 
 def test_a_run_goes_on_in_its_encoding(trained: Trainer) -> None:
-    assert training._config(trained.folder, {"steps": 9}).encoding == "acescct"
-    assert training._config(trained.folder, {"encoding": "acescct", "steps": 9}).steps == 9
+    assert training_run.config_of(trained.folder, {"steps": 9}).encoding == "acescct"
+    assert training_run.config_of(trained.folder, {"encoding": "acescct", "steps": 9}).steps == 9
     with pytest.raises(ModelError, match="started with encoding acescct, not with srgb") as caught:
-        training._config(trained.folder, {"encoding": "srgb"})
+        training_run.config_of(trained.folder, {"encoding": "srgb"})
     assert caught.value.path == trained.folder
 
 
@@ -202,16 +202,16 @@ def test_runs_from_before_are_srgb(tmp_path: Path, studio: support.Studio) -> No
     state = json.loads((tmp_path / checkpoint.STATE).read_text())
     del state["config"]["encoding"]
     (tmp_path / checkpoint.STATE).write_text(json.dumps(state))
-    assert training._config(tmp_path, {"steps": 2}).encoding == "srgb"
+    assert training_run.config_of(tmp_path, {"steps": 2}).encoding == "srgb"
     with pytest.raises(ModelError, match="started with encoding srgb, not with acescct"):
-        training._config(tmp_path, {"encoding": "acescct"})
+        training_run.config_of(tmp_path, {"encoding": "acescct"})
 
 
 def test_a_new_run_takes_what_is_asked_for(tmp_path: Path) -> None:
-    assert training._config(tmp_path, {}).encoding == "srgb"
-    assert training._config(tmp_path, {"encoding": "acescct"}).encoding == "acescct"
+    assert training_run.config_of(tmp_path, {}).encoding == "srgb"
+    assert training_run.config_of(tmp_path, {"encoding": "acescct"}).encoding == "acescct"
     with pytest.raises(UsageError, match=r"unknown model encoding 'log', choose one of srgb, acescct"):
-        training._config(tmp_path, {"encoding": "log"})
+        training_run.config_of(tmp_path, {"encoding": "log"})
 
 
 def test_the_command_takes_an_encoding_and_keeps_it(tmp_path: Path, studio: support.Studio) -> None:

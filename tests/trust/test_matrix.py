@@ -98,6 +98,14 @@ def _chunk(office: Office, given: Trust, out: Path) -> list[str]:
     return ["run", _job(office, given, out), "--frames", "1002-1003", "--overwrite"]
 
 
+def _farm_submit(office: Office, given: Trust, out: Path) -> list[str]:
+    return ["farm", "submit", _job(office, given, out), "--to", "openjd"]
+
+
+def _farm_step(step: str) -> Entry:
+    return lambda office, given, out: ["farm", "work", step, _job(office, given, out)]
+
+
 def _quality(office: Office, given: Trust, out: Path) -> list[str]:
     return ["bench", "quality", "--shot-data", str(office.shot_data), "--model", str(office.model), "--output",
             str(out / "q"), "--json", str(out / "q.json"), "--device", "cpu", *given.options]  # fmt: skip
@@ -116,6 +124,8 @@ SWAPPING: dict[str, Entry] = {
     "swap": _swap,
     "run": _run,
     "run --frames": _chunk,
+    "farm submit": _farm_submit,
+    **{f"farm work {step}": _farm_step(step) for step in ("track", "measure", "swap", "finalise")},
     "bench quality": _quality,
 }
 ENTRIES = {**COLLECTING, **TRAINING, **SWAPPING}
@@ -257,7 +267,7 @@ def test_not_refused_with_good_consents(office: Office, tmp_path: Path, entry: s
     given = office.trust()
     code = cli.execute(Run(tuple(ENTRIES[entry](office, given, tmp_path))))
     assert code != 77, capfd.readouterr().err
-    if entry in ("swap", "run", "run --frames", "export", "faceset build"):
+    if entry in ("swap", "run", "run --frames", "farm submit", "farm work swap", "export", "faceset build"):
         assert code == 0, capfd.readouterr().err
         assert any(tmp_path.iterdir())
 

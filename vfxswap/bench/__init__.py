@@ -17,6 +17,7 @@ from vfxswap.bench.cases import color, io, net, track
 from vfxswap.bench.long_shot import memory
 from vfxswap.bench.material import Material
 from vfxswap.bench.paste import blend_case
+from vfxswap.bench.record import provenance_case
 from vfxswap.bench.shot import swap
 from vfxswap.bench.timing import Ratio, Result, Stage
 from vfxswap.errors import UsageError
@@ -26,7 +27,16 @@ __all__ = ["CASES", "NOT_BUILT", "RESOLUTIONS", "Material", "Ratio", "Result", "
 Case = Callable[[Material, int], Result]
 
 CASES: Final[MappingProxyType[str, Case]] = MappingProxyType(
-    {"io": io, "color": color, "blend": blend_case, "net": net, "swap": swap, "track": track, "memory": memory}
+    {
+        "io": io,
+        "color": color,
+        "blend": blend_case,
+        "net": net,
+        "swap": swap,
+        "track": track,
+        "memory": memory,
+        "provenance": provenance_case,
+    }
 )
 """Name -> what it measures. Each function's docstring says what is compared with what."""
 

@@ -65,7 +65,7 @@ class Mirror:
         """Side of its crops."""
         return CROP
 
-    def swap(self, crop: ModelRgb) -> tuple[ModelRgb, Matte]:
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
         """The crop as it is, and the oval."""
         return crop, self._mask
 

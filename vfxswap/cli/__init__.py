@@ -31,6 +31,8 @@ COMMANDS = {
     "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
     "retrain": ("vfxswap.cli.retrain:retrain", "Go on training with the frames that came out worst."),
     "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
+    "otio": ("vfxswap.cli.otio:otio_command", "Swap faces in clips of an OpenTimelineIO timeline."),
+    "farm": ("vfxswap.cli.farm:app", "Share a job out among the machines of a render farm."),
     "hosts": ("vfxswap.cli.hosts:app", "Make vfxswap known to Nuke and Resolve."),
     "bench": ("vfxswap.cli.bench:bench_command", "Measure speed, as ratios of steps that run in turns."),
     "consent": ("vfxswap.cli.consent:app", "Make, sign, check and withdraw consents."),

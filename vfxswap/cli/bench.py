@@ -31,7 +31,7 @@ _WIDE = 170  # columns of the tables where no terminal says how many there are
 def bench_command(
     ctx: typer.Context,
     case: Annotated[
-        str, typer.Argument(metavar="CASE", help="io, color, blend, net, swap, track, memory; or quality.")
+        str, typer.Argument(metavar="CASE", help="io, color, blend, net, swap, track, memory, provenance; or quality.")
     ],
     res: Annotated[Literal["1080p", "UHD"] | None, typer.Option(help="Size of the plate.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each step runs.")] = 7,
@@ -111,12 +111,15 @@ def bench_command(
     _only_for(ctx, f"bench {name}", _QUALITY_ONLY)
     size = bench.RESOLUTIONS[res or ("UHD" if name == "blend" else "1080p")]
     with tempfile.TemporaryDirectory(prefix="vfxswap-bench-") as folder:
-        material = bench.Material(Path(folder), size, source=_picture(), model=_model() if name == "net" else None)
+        material = bench.Material(Path(folder), size, source=_picture(), model=_model() if name in _NETWORKED else None)
         result = bench.run(name, material, rounds=rounds)
     _show(result)
     if json is not None:
         atomic.write_text(json, result.to_json())
 
+
+_NETWORKED = ("net", "provenance")
+"""Cases that time the demo's network."""
 
 _QUALITY_ONLY = (
     *("shot_data", "model", "swapped", "output", "likeness", "double", "max_yaw", "strips", "colorspace", "shot"),
@@ -153,6 +156,7 @@ def _model() -> Painter | None:
                 use="swap",
                 performers=card.performers.by_role(),
                 model_sha256=card.onnx_sha256,
+                origin=card.origin(),
             )
             return SwapModel(path, grant=grant)
     return None
@@ -169,7 +173,8 @@ def _show(result: Result) -> None:
     for ratio in result.ratios:
         target = f"at least {ratio.at_least:g}" if ratio.at_least is not None else ""
         target = f"at most {ratio.at_most:g}" if ratio.at_most is not None else target
-        ratios.add_row(ratio.name, f"{ratio.value:.2f}", target, {None: "", True: "met", False: "MISSED"}[ratio.met])
+        value = f"{ratio.value:.2f}" if ratio.value >= 0.1 else f"{ratio.value:.4f}"
+        ratios.add_row(ratio.name, value, target, {None: "", True: "met", False: "MISSED"}[ratio.met])
     if result.ratios:
         console.print(ratios)
     machine = ", ".join(f"{name} {value}" for name, value in result.machine.items())

@@ -179,6 +179,21 @@ def context(pairs: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in found}
 
 
+def passphrase(file: Path | None) -> str:
+    """The passphrase from a file's first line, or typed on a terminal. Never from the command line or environment."""
+    if file is None:
+        if not sys.stdin.isatty():
+            raise UsageError("a passphrase is needed", hint="give --passphrase-file FILE")
+        return str(typer.prompt("Passphrase", hide_input=True))
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "cannot read the passphrase", path=file, hint="give --passphrase-file a text file that you may read"
+        ) from error
+    return lines[0] if lines else ""
+
+
 def shipped(name: str) -> Path:
     """A folder that ships with vfxswap (`hosts`, `gizmos`, `examples/demo`), in a checkout as in a wheel."""
     package = Path(vfxswap.__file__).parent

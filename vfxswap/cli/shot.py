@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -208,17 +209,17 @@ def run_command(
         return
     if job is None:
         raise UsageError("no job was given", hint="vfxswap run JOB.json")
-    described = _described(job)
+    job_of_file = described(job)
     if overwrite:
-        described = described.replace(overwrite=True)
+        job_of_file = job_of_file.replace(overwrite=True)
     with working(ctx, events=events, job=job) as work:
-        _work(described, frames, work, save=None, sign=not frames if sign is None else sign)
+        _work(job_of_file, frames, work, save=None, sign=not frames if sign is None else sign)
 
 
-def _described(path: Path) -> SwapJob:
+def described(path: Path, load: Callable[[Path], SwapJob] = SwapJob.load) -> SwapJob:
     """The job in a file; a malformed shot is refused as the gate would (exit 77), as that of `--shot` is."""
     try:
-        return SwapJob.load(path)
+        return load(path)
     except JobError:
         shot = None
         with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
 from vfxswap import color, faceset
 from vfxswap.cli.common import (
@@ -25,20 +21,23 @@ from vfxswap.cli.common import (
     working,
 )
 from vfxswap.cli.knobs import Device
-from vfxswap.errors import EXIT_CANCELLED, Cancelled, ModelError, OutputError, UsageError
-from vfxswap.events import Done, EventSink, NullSink, Progress, Scored, Started, Warned
+from vfxswap.cli.training_run import (
+    Run,
+    allowed,
+    amount,
+    config_of,
+    earlier_training,
+    load_facesets,
+    origin,
+    performers,
+    require_extra,
+)
+from vfxswap.errors import ModelError, OutputError, UsageError
+from vfxswap.events import Done, NullSink, Started
+from vfxswap.train import uses
 
 if TYPE_CHECKING:
-    from vfxswap.faceset import Faceset
     from vfxswap.train.bank import Bank
-    from vfxswap.train.config import TrainConfig
-    from vfxswap.train.loop import Progress as Standing
-    from vfxswap.train.warm import Source
-    from vfxswap.trust import Grant
-
-_EXTRA = frozenset({"torch", "safetensors", "onnx"})
-_TICK = 0.25
-"""Seconds between two progress events: a small model takes dozens of steps in that time."""
 
 
 def train(
@@ -54,6 +53,13 @@ def train(
             help="Faceset of the face that is replaced; repeat it for further ones, whose crops are drawn more often.",
         ),
     ],
+    use: Annotated[
+        str | None, typer.Option(metavar="|".join(uses.USES), help="What for: docs/training.md; swap without.")
+    ] = None,
+    weight: Annotated[
+        list[float],
+        typer.Option(metavar="X", help="Of a likeness made of several performers: how much of each, in their order."),
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
     preset: Annotated[str | None, typer.Option(metavar="tiny|hd", help="Size of the networks; tiny without.")] = None,
     encoding: Annotated[
         str | None,
@@ -118,25 +124,30 @@ def train(
     """
     if steps is not None and minutes is not None:
         raise UsageError("--steps and --minutes are both given", hint="give either")
-    budget = {"steps": _amount("--steps", steps, whole=True), "minutes": _amount("--minutes", minutes, whole=False)}
+    budget = {"steps": amount("--steps", steps, whole=True), "minutes": amount("--minutes", minutes, whole=False)}
     guard = gate(consents=consent, keyring=keyring)
-    sets = {"likeness": _facesets(likeness), "double": _facesets(double)}
-    people = {role: found[0].performer for role, found in sets.items()}
-    if people["likeness"] == people["double"]:
-        raise UsageError(f"both facesets are of {people['likeness']}", hint="give facesets of two performers")
-    where = shot_id(shot, folder=model_dir.resolve().name)
-    leave = partial(guard.authorize, shot=where, use="train")
-    grant = leave(performers={"likeness": people["likeness"], "double": people["double"]})
-    _require_extra()
+    sets = {"likeness": load_facesets(likeness), "double": load_facesets(double)}
+    people = {role: performers(found) for role, found in sets.items()}
+    begun = (model_dir / "state.json").exists()  # a run that is begun says itself what it is for
+    if use is not None or not begun:
+        uses.check_people(use or "swap", likeness=people["likeness"], double=people["double"])
+    leave = partial(
+        guard.authorize,
+        shot=shot_id(shot, folder=model_dir.resolve().name),
+        use="train",
+        origin=origin([*sets["likeness"], *sets["double"]], model_dir, *([start] if start else [])),
+    )
+    grant = leave(performers=uses.together(likeness=people["likeness"], double=people["double"]).by_role())
+    allowed([*sets["likeness"], *sets["double"]], grant)
+    require_extra()
     from vfxswap.models import preset as network
     from vfxswap.train import parallel
-    from vfxswap.train.bank import load_bank
     from vfxswap.train.checkpoint import STATE
-    from vfxswap.train.joined import join_banks
-    from vfxswap.train.loop import Trainer
 
     given = {
         "preset": preset,
+        "use": use,
+        "blend": tuple(weight) or None,
         "encoding": encoding,
         "batch": batch,
         "micro_batch": micro_batch,
@@ -148,35 +159,16 @@ def train(
         "keep": keep,
         "tensorboard": tensorboard,
     }
-    config = _config(model_dir, given, budget)
-    source, others = _earlier_training(model_dir, start, leave)
-    resolution = network(config.preset).resolution
+    config = config_of(model_dir, given, budget)
+    uses.check_people(config.use, likeness=people["likeness"], double=people["double"], weights=config.blend)
+    network(config.preset)
+    source, others = earlier_training(model_dir, start, leave)
+    run = Run(model_dir, config, sets["likeness"], sets["double"], grant, source, others, device)
     ranks = parallel.launched()
     with working(ctx, events=events) as work, parallel.together(ranks):
         sink = work.sink if ranks.leads else NullSink()
         sink.emit(Started(job=f"train {config.preset}", frames=""))
-        banks = {
-            role: join_banks([load_bank(one, resolution=resolution, encoding=config.encoding) for one in found])
-            for role, found in sets.items()
-        }
-        trainer = Trainer(
-            model_dir,
-            config=config,
-            likeness=banks["likeness"],
-            double=banks["double"],
-            grant=grant,
-            device=device,
-            warn=lambda code, message: sink.emit(Warned(code=code, message=message)),
-            ranks=ranks,
-            source=source,
-            others=others,
-        )
-        try:
-            ended = trainer.run(cancel=work.cancel, report=_Reporter(sink, config, trainer.progress))
-        except Cancelled:
-            if ranks.leads:
-                raise
-            raise typer.Exit(EXIT_CANCELLED) from None  # one process says it for all
+        ended = run.spend(work, ranks=ranks)
         sink.emit(Done(manifest=str(model_dir / STATE), counts={"steps": ended.step}, reason=ended.reason))
 
 
@@ -214,10 +206,15 @@ def export(
     if (precision == "int8") != (likeness is not None and double is not None):
         raise UsageError("--precision int8, --likeness and --double go together", hint="give all three, or none")
     guard = gate(consents=consent, keyring=keyring)
-    _require_extra()
+    require_extra()
     from vfxswap.train import package
 
-    leave = partial(guard.authorize, shot=shot_id(shot, folder=model_dir.resolve().name), use="train")
+    leave = partial(
+        guard.authorize,
+        shot=shot_id(shot, folder=model_dir.resolve().name),
+        use="train",
+        origin=origin([], model_dir),
+    )
     grant = leave(performers=package.read_performers(model_dir).by_role())
     others = tuple(leave(performers=people.by_role()) for people in package.read_others(model_dir))
     if output.exists() and not overwrite:
@@ -254,129 +251,3 @@ def _banks_of(model_dir: Path, likeness: Path, double: Path) -> tuple[Bank, Bank
     size = config_from_json(state.architecture, state.network).resolution
     first, second = (load_bank(one, resolution=size, encoding=state.config.encoding) for one in sets)
     return first, second
-
-
-def _require_extra() -> None:
-    """Training libraries are an extra: a render node has none of them."""
-    try:
-        import onnx  # noqa: F401
-        import safetensors  # noqa: F401
-
-        import vfxswap.models  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in _EXTRA:
-            raise
-        raise ModelError(f"{error.name} is not installed", hint="pip install 'vfxswap[train]'") from error
-
-
-def _facesets(folders: list[Path]) -> list[Faceset]:
-    """Facesets of one performer; raises FacesetError, or UsageError when they are of several."""
-    found = [faceset.load(folder) for folder in folders]
-    people = list(dict.fromkeys(one.performer for one in found))
-    if len(people) > 1:
-        raise UsageError(
-            f"the facesets are of {' and '.join(people)}", hint="give facesets of one performer for a role"
-        )
-    return found
-
-
-def _amount(option: str, text: str | None, *, whole: bool) -> tuple[float, bool] | None:
-    """(number, on top of what is spent) of a budget; raises UsageError."""
-    if text is None:
-        return None
-    number = text.removeprefix("+")
-    try:
-        value = int(number) if whole else float(number)
-    except ValueError:
-        value = 0
-    if not 0 < value < math.inf:
-        kind = "a whole number of at least 1" if whole else "a number above 0"
-        raise UsageError(f"{option} is {text!r}", hint=f"give {kind}, or +N for so much more than is spent")
-    return value, text.startswith("+")
-
-
-def _config(
-    folder: Path, given: dict[str, Any], budget: dict[str, tuple[float, bool] | None] | None = None
-) -> TrainConfig:
-    """The run: of a folder that is already begun, what it was begun with, and on top what is given now."""
-    from vfxswap.train.checkpoint import load_state
-    from vfxswap.train.config import TrainConfig
-
-    state = load_state(folder)
-    values = state.config.model_dump() if state is not None else {}
-    changes = {name: value for name, value in given.items() if value is not None}
-    begun = values.get("encoding")
-    if begun and changes.get("encoding", begun) != begun:
-        raise ModelError(
-            f"this folder was started with encoding {begun}, not with {changes['encoding']}",
-            path=folder,
-            hint="use another folder, or leave --encoding out",
-        )
-    spent = {"steps": state.step, "minutes": state.seconds / 60} if state is not None else {}
-    for name, amount in (budget or {}).items():
-        if amount is not None:
-            values |= {"steps": None, "minutes": None}
-            changes[name] = amount[0] + (spent.get(name, 0) if amount[1] else 0)
-    try:
-        return TrainConfig(**(values | changes))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}", hint="see vfxswap train --help"
-        ) from error
-
-
-def _earlier_training(
-    folder: Path, start: Path | None, leave: Callable[..., Grant]
-) -> tuple[Source | None, tuple[Grant, ...]]:
-    """The training to begin from, and leave for the performers of it or of the one that a begun run came from.
-
-    Raises:
-        ConsentError: there is none. ModelError: no training there, or the run was begun from elsewhere.
-    """
-    from vfxswap.train import package
-    from vfxswap.train.checkpoint import load_state
-    from vfxswap.train.warm import Source
-
-    state = load_state(folder)
-    if state is not None:
-        if start is not None and state.warm_start is None:
-            raise ModelError("this folder was begun without --from", path=folder, hint="use another folder")
-        return None, tuple(leave(performers=people.by_role()) for people in package.read_others(folder))
-    if start is None:
-        return None, ()
-    held = (package.read_performers(start), *package.read_others(start))
-    grants = tuple(leave(performers=people.by_role()) for people in held)
-    return Source.open(start, grants=grants), grants
-
-
-class _Reporter:
-    """Turns a trainer's steps into events: progress a few times a second, every new score at once."""
-
-    def __init__(self, sink: EventSink, config: TrainConfig, start: Standing) -> None:
-        self._sink, self._config = sink, config
-        self._first = (start.step, start.seconds)
-        self._scores = start.scores
-        self._due = 0.0
-
-    def __call__(self, now: Standing) -> None:
-        """Take the standing after a step."""
-        if time.monotonic() >= self._due or now.spent >= 1.0:
-            self._due = time.monotonic() + _TICK
-            # A budget in minutes has no number of steps; this is what it will come to at the rate so far.
-            total = self._config.steps or max(now.step, round(now.step / max(now.spent, 1e-3)))
-            self._sink.emit(Progress(stage="train", done=now.step, total=total))
-        if now.scores and now.scores is not self._scores:
-            self._scores = now.scores
-            rate = (now.step - self._first[0]) / max(now.seconds - self._first[1], 1e-3)
-            self._sink.emit(
-                Scored(
-                    step=now.step,
-                    rate=round(rate, 2),
-                    left=round(now.left, 1),
-                    losses=now.losses,
-                    scores=now.scores,
-                    expected=None if now.outlook is None else round(now.outlook.value, 2),
-                    spread=None if now.outlook is None else round(now.outlook.spread, 2),
-                )
-            )

@@ -38,6 +38,11 @@ def preset(name: str) -> AutoencoderConfig:
     return PRESETS[name]
 
 
+def with_detail(config: AutoencoderConfig, *, width: int) -> AutoencoderConfig:
+    """The same network, and beside it one of `width` that restores the crop's own detail (detail.py); 0 for none."""
+    return config_from_json(config.architecture, config.to_json() | {"detail": width})
+
+
 def _known(architecture: str) -> Architecture:
     if architecture not in ARCHITECTURES:
         raise ModelError(f"unknown architecture {architecture!r}", hint=f"this version has {', '.join(ARCHITECTURES)}")

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from vfxswap.errors import ModelError
+from vfxswap.models.detail import Detail, restored
 from vfxswap.models.occlusion import Occlusion, uncovered
 
-_OCCLUSION = "occlusion."
+_OPTIONAL = ("occlusion.", "detail.")
+"""What another network may lack, and then begins anew."""
 
 
 class AutoencoderConfig(Protocol):
@@ -44,6 +46,10 @@ class AutoencoderConfig(Protocol):
     @property
     def occlusion(self) -> int:
         """Width of the network that finds what covers the face (occlusion.py); 0 for none."""
+
+    @property
+    def detail(self) -> int:
+        """Width of the network that restores the crop's own detail (detail.py); 0 for none."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -82,6 +88,7 @@ class Autoencoder(nn.Module):
         self.bridge = architecture.bridge(config)
         self.decoders = nn.ModuleDict({name: architecture.decoder(config) for name in performers})
         self.occlusion = Occlusion(config.occlusion) if config.occlusion else None
+        self.detail = Detail(config.detail) if config.detail else None
 
     def paint(self, code: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Codes (N, code), and (N, condition) if the config has one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
@@ -91,7 +98,7 @@ class Autoencoder(nn.Module):
     def forward(self, rgb: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) model space -> rgb (N, 3, S, S), mask (N, 1, S, S) painted as `performer`, nothing before it."""
         painted, mask = self.paint(self.encoder(rgb), performer, condition)
-        return painted, uncovered(self.occlusion, rgb, painted, mask)
+        return restored(self.detail, rgb, painted, mask), uncovered(self.occlusion, rgb, painted, mask)
 
 
 def told(code: Tensor, condition: Tensor | None, length: int) -> Tensor:
@@ -113,11 +120,12 @@ class Swapper(nn.Module):
         self.bridge = net.bridge
         self.decoder = net.decoders[likeness]
         self.occlusion = net.occlusion
+        self.detail = net.detail
 
     def forward(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) in [0, 1], and (N, condition) if there is one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
         rgb, mask = self.decoder(self.bridge(told(self.encoder(crop), condition, self.condition)))
-        return rgb, uncovered(self.occlusion, crop, rgb, mask)
+        return restored(self.detail, crop, rgb, mask), uncovered(self.occlusion, crop, rgb, mask)
 
 
 @torch.no_grad()
@@ -128,16 +136,15 @@ def transfer_encoder(
 
     Args:
         source: the other network's `state_dict()`, same architecture and sizes; its performers may be others, and it
-            may have nothing that finds occluders, which then begins anew.
+            may have nothing that finds occluders or detail, which then begins anew.
         net: changed in place, whole or not at all.
         decoders: performer of `net` -> performer of `source` whose decoder theirs starts as. Others stay as they are.
 
     Raises:
         ModelError: `source` lacks a weight, or one has another shape.
     """
-    moves = {name: name for name in net.state_dict() if not name.startswith(("decoders.", _OCCLUSION))}
-    if any(name.startswith(_OCCLUSION) for name in source):
-        moves |= {name: name for name in net.state_dict() if name.startswith(_OCCLUSION)}
+    lacking = tuple(part for part in _OPTIONAL if not any(name.startswith(part) for name in source))
+    moves = {name: name for name in net.state_dict() if not name.startswith(("decoders.", *lacking))}
     for ours, theirs in (decoders or {}).items():
         if ours not in net.decoders:
             raise ModelError(f"the network has no performer {ours!r}", hint=f"it has {', '.join(net.performers)}")

@@ -54,6 +54,8 @@ class ConvolutionalConfig:
     """Length of what the decoders are told beside the code, such as expression and gaze; 0 for nothing."""
     occlusion: int = 0
     """Width of the network that finds what covers the face; 0 for none."""
+    detail: int = 0
+    """Width of the network that restores the crop's own detail; 0 for none."""
 
     def __post_init__(self) -> None:
         stages = len(self.encoder)
@@ -130,6 +132,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
     # At most 1.5 GFLOP for a face and 5 M parameters: a CPU trains it in an hour or two.
     "tiny": ConvolutionalConfig(
         resolution=128,
+        condition=23,
         stem=4,
         encoder=(64, 112, 176),
         encoder_residuals=(1, 1, 1),
@@ -143,6 +146,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
     ),
     "hd": ConvolutionalConfig(
         resolution=256,
+        condition=23,
         stem=4,
         encoder=(96, 192, 288, 384),
         encoder_residuals=(1, 1, 1, 1),
@@ -155,6 +159,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
     ),
     "film": ConvolutionalConfig(
         resolution=512,
+        condition=23,
         stem=4,
         encoder=(96, 192, 320, 448, 512),
         encoder_residuals=(1, 1, 2, 2, 2),

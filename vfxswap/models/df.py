@@ -48,6 +48,8 @@ class DfConfig:
     """Length of what the bridge is told beside the code; 0 for nothing, as in the original."""
     occlusion: int = 0
     """As in the house's own network."""
+    detail: int = 0
+    """Width of the network that restores the crop's own detail; 0 for none."""
 
     def __post_init__(self) -> None:
         if self.resolution % 32:

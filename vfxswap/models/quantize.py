@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,35 +21,43 @@ from vfxswap import infer
 from vfxswap.errors import ModelError
 from vfxswap.pixels import AnyArray
 
+Feeds = Mapping[str, AnyArray]
+"""Input name -> one row for each crop."""
+
 MOST_LOSS_DB = 0.2
 """How much PSNR against the truth integers may cost."""
 
 _LEAST_CROPS = 8
+
 _KINDS = ("Conv", "Gemm", "MatMul", "LeakyRelu", "Add")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
-def to_int8(data: bytes, calibration: AnyArray) -> bytes:
+def to_int8(data: bytes, calibration: Feeds) -> bytes:
     """Quantise what `export.to_onnx` gave.
 
     Args:
-        data: ONNX bytes of a network without a condition.
-        calibration: (N, 3, S, S) float32 crops in model space such as it will see, at least 8, never those it is then
-            measured on: they set the range of each activation.
+        data: ONNX bytes.
+        calibration: by input, (N, ...) float32 such as it will see: `crop` (N, 3, S, S) in model space, and what else
+            it takes; at least 8, never those it is then measured on: they set the range of each activation.
 
     Returns:
         ONNX bytes with the same inputs and outputs, the same for the same arguments and library versions.
 
     Raises:
-        ModelError: too few crops, or the network has other inputs than `crop`.
+        ModelError: too few crops, or the network has other inputs.
     """
-    if len(calibration) < _LEAST_CROPS:
+    count = len(calibration["crop"])
+    if count < _LEAST_CROPS:
         raise ModelError(
-            f"{len(calibration)} crops are too few to find the ranges of integers", hint=f"give at least {_LEAST_CROPS}"
+            f"{count} crops are too few to find the ranges of integers", hint=f"give at least {_LEAST_CROPS}"
         )
     model = _single(onnx.load_from_string(data))
-    if [value.name for value in model.graph.input] != ["crop"]:
-        raise ModelError("only networks with the one input crop can be quantised", hint="export in float32")
+    wanted = [value.name for value in model.graph.input]
+    if set(wanted) != set(calibration):
+        raise ModelError(
+            f"the network takes {', '.join(wanted)}, there is {', '.join(calibration)}", hint="export in float32"
+        )
     weighted = [node.name for node in model.graph.node if node.op_type in _WEIGHTED]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
@@ -62,7 +69,7 @@ def to_int8(data: bytes, calibration: AnyArray) -> bytes:
             quantization.quantize_static(
                 model,
                 path,
-                _Crops(calibration),
+                _Reader(calibration),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(_KINDS),
                 nodes_to_exclude=[weighted[0], weighted[-1]],
@@ -77,33 +84,38 @@ def to_int8(data: bytes, calibration: AnyArray) -> bytes:
     return bytes(small.SerializeToString(deterministic=True))
 
 
-def loss_db(full: bytes, small: bytes, *, crops: AnyArray, truth: AnyArray, inside: AnyArray) -> float:
+def loss_db(full: bytes, small: bytes, *, feeds: Feeds, truth: AnyArray, inside: AnyArray) -> float:
     """How much PSNR `small` loses against `full`.
 
     Args:
         full: ONNX bytes.
         small: ONNX bytes.
-        crops: (N, 3, S, S) float32 in model space, not those of the calibration.
-        truth: the same, what should be painted.
+        feeds: by input as for `to_int8`, not those of the calibration.
+        truth: (N, 3, S, S) float32 in model space, what should be painted.
         inside: (N, 1, S, S) bool, where it counts.
     """
     errors = []
     for data in (full, small):
         session = infer.session(data, device="cpu")
         squares = [
-            (session.run(crop=crop[None])[0][0] - wanted) ** 2 for crop, wanted in zip(crops, truth, strict=True)
+            (session.run(feed)[0][0] - wanted) ** 2 for feed, wanted in zip(_single_feeds(feeds), truth, strict=True)
         ]
         errors.append(float((np.stack(squares) * inside).sum()))
     return float(10 * np.log10(errors[1] / errors[0]))
 
 
-class _Crops(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, crops: AnyArray) -> None:
-        self._left: Iterator[AnyArray] = iter(crops)
+class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    def __init__(self, feeds: Feeds) -> None:
+        self._left = _single_feeds(feeds)
 
-    def get_next(self) -> dict[str, Any] | None:
-        crop = next(self._left, None)
-        return None if crop is None else {"crop": np.ascontiguousarray(crop[None], np.float32)}
+    def get_next(self) -> dict[str, AnyArray] | None:
+        return next(self._left, None)
+
+
+def _single_feeds(feeds: Feeds) -> Iterator[dict[str, AnyArray]]:
+    """One crop after the other, with what belongs to it."""
+    for i in range(len(feeds["crop"])):
+        yield {name: np.ascontiguousarray(values[i : i + 1], np.float32) for name, values in feeds.items()}
 
 
 def _single(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -30,7 +30,6 @@ from vfxswap.train.score import faces_only
 _PAINTER_CLIP = 1.0
 _JUDGE_CLIP = 10.0
 _LEAST_RATE = 0.02
-_LEAST_NOISE = 0.1
 
 _Net = TypeVar("_Net", bound=nn.Module)
 
@@ -184,14 +183,15 @@ class Pair:
             means = self.net.encoder(torch.cat([likeness.warped, double.warped]))
             codes = means + self._noise(means, step, spent, rows)
             code_likeness, code_double = codes.chunk(2)
-            rgb, mask = self.net.paint(code_likeness, self.likeness)
-            double_rgb, double_mask = self.net.paint(code_double, self.double)
+            rgb, mask = self.net.paint(code_likeness, self.likeness, likeness.told)
+            double_rgb, double_mask = self.net.paint(code_double, self.double, double.told)
             swapped = None
             if swap:
                 # The verdict on a swap teaches the decoder alone: the encoder must not learn to please the judge
                 # by forgetting the double's expression.
-                swapped = self.net.paint(code_double.detach(), self.likeness)
+                swapped = self.net.paint(code_double.detach(), self.likeness, double.told)
             covered = self._covered(likeness, double, (rgb, mask), code_double, swapped=swapped)
+            covered |= self._restored(likeness, rgb, mask)
         rgb = rgb.float()
         parts = covered | {
             "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
@@ -224,21 +224,28 @@ class Pair:
             return {}
         if swapped is None:
             with torch.no_grad():
-                swapped = self.net.paint(code_double, self.likeness)
+                swapped = self.net.paint(code_double, self.likeness, double.told)
         crops = torch.cat([likeness.warped, double.warped])
         rgb, mask = (torch.cat([a, b]).detach() for a, b in zip(painted, swapped, strict=True))
         logits = self.net.occlusion(crops, rgb, mask)
         hidden = torch.cat([likeness.hidden, double.hidden])
         return {"occlusion": losses.occlusion(logits.float(), hidden, mask.float())}
 
+    def _restored(self, likeness: Batch, rgb: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What restoring a crop's own detail costs; the painter learns nothing by it."""
+        if self.net.detail is None:
+            return {}
+        whole = self.net.detail(likeness.warped, rgb.detach(), mask.detach())
+        return {"detail": losses.reconstruction(whole.float(), likeness.target, likeness.weight)}
+
     def _noise(self, codes: Tensor, step: int, spent: float, rows: Rows | None = None) -> Tensor:
         """Gaussian noise, a function of the step alone, so that a resumed run sees the same.
 
-        It ebbs from `code_noise` to a tenth of it: while there is noise the decoder paints the mean of what a code
-        might have said, which is blurred.
+        It ebbs from `code_noise` to `least_noise` of it: while there is noise the decoder paints the mean of what a
+        code might have said, which is blurred.
         """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        level = self.config.code_noise * max(_LEAST_NOISE, 1 - 1.2 * spent)
+        level = self.config.code_noise * max(self.config.least_noise, 1 - 1.2 * spent)
         count, length = len(codes) // 2, codes.shape[1]
         rows = rows or Rows(0, count, count)
         noise = torch.randn((2 * rows.total, length), generator=generator).view(2, rows.total, length)

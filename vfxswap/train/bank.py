@@ -52,6 +52,8 @@ class Bank:
     """(N, 3, V, V) float16 logarithms of gains of encoded values towards the other performer's complexion."""
     encoding: str = "srgb"
     """What `rgb` is encoded in (color.ModelSpace)."""
+    told: Tensor | None = None
+    """(N, C) float32 what a conditioned network is told of each crop (told.py); None: nothing."""
 
     def __len__(self) -> int:
         return int(self.rgb.shape[0])
@@ -82,21 +84,29 @@ class Bank:
         return torch.stack(sums).numpy().astype(np.float64), torch.stack(areas).numpy().astype(np.float64)
 
 
-def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb") -> Bank:
+def held_out(count: int) -> tuple[int, ...]:
+    """Which of `count` usable crops are never trained on."""
+    return tuple(range(min(HELD_OUT_EVERY // 2, count - 1), count, HELD_OUT_EVERY))
+
+
+def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb", further: bool = False) -> Bank:
     """Read a faceset's crops into memory at the raster that a model of `resolution` needs.
 
     Args:
         source: the faceset; its crops are scene-linear, so any encoding can be learned from it.
         resolution: side of the model's crop.
         encoding: what the model sees and paints (color.ModelSpace).
+        further: it joins another faceset of the performer (joined.py), which scores: none of its crops is held out,
+            and one is enough.
 
     Raises:
-        FacesetError: fewer than LEAST_CROPS usable crops. ColorError: unknown encoding.
+        FacesetError: too few usable crops: LEAST_CROPS are needed. ColorError: unknown encoding.
     """
     crops = source.usable()
-    if len(crops) < LEAST_CROPS:
+    least = 1 if further else LEAST_CROPS
+    if len(crops) < least:
         raise FacesetError(
-            f"faceset of {source.performer} has {len(crops)} usable crops, at least {LEAST_CROPS} are needed",
+            f"faceset of {source.performer} has {len(crops)} usable crops, at least {least} are needed",
             path=source.folder,
             hint="build it from more frames",
         )
@@ -113,7 +123,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
         focus = focus_map(crop.landmarks[:, :2] * (raster / source.size), size=raster)
         weight[i, 0] = 0.05 + 0.95 * rim_map(covered) + focus * covered
         core[i, 0] = core_map(covered)
-    held = tuple(range(min(HELD_OUT_EVERY // 2, len(crops) - 1), len(crops), HELD_OUT_EVERY))
+    held = () if further else held_out(len(crops))
     chance = yaw_balance(np.array([crop.pose_deg[1] for crop in crops]))
     chance[list(held)] = 0.0
     return Bank(

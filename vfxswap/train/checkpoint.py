@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vfxswap import atomic
 from vfxswap.errors import ModelError
 from vfxswap.train.config import TrainConfig
-from vfxswap.vfxmodel import Performers
+from vfxswap.vfxmodel import Condition, Performers
 
 STATE = "state.json"
 LATEST, BEST = "latest", "best"
@@ -91,6 +91,8 @@ class State(BaseModel):
     """How often the run went back to a checkpoint; each halved the rates."""
     placement: tuple[float, float] = (0.0, 0.0)
     """See vfxmodel.ModelCard."""
+    told: dict[str, Condition] = Field(default_factory=dict)
+    """By role, what standardises what the network is told (told.py); empty: it is told nothing."""
     consents: tuple[dict[str, str], ...] = ()
     data: dict[str, str] = Field(default_factory=dict)
     earlier: tuple[Earlier, ...] = ()

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vfxswap.color import encodings
+from vfxswap.errors import UsageError
+from vfxswap.train import uses
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -17,6 +19,10 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str = "tiny"
+    use: str = "swap"
+    """What for (uses.py)."""
+    blend: tuple[float, ...] = ()
+    """Weight of each performer of a likeness that is made of several, in their order; empty: all alike."""
     encoding: str = "srgb"
     """What the network sees and paints (color.ModelSpace); checkpoints from before it could be chosen are srgb."""
     steps: int | None = Field(default=None, ge=1)
@@ -36,7 +42,9 @@ class TrainConfig(BaseModel):
     """Part of the budget after which the discriminator joins."""
     adversary_weight: float = Field(default=0.03, ge=0)
     code_noise: float = Field(default=1.0, ge=0)
-    """Standard deviation of the noise that codes travel with at first; it ebbs to a tenth."""
+    """Standard deviation of the noise that codes travel with at first."""
+    least_noise: float = Field(default=0.1, ge=0, le=1)
+    """The part of it that is left when it has ebbed, at five sixths of the budget and later."""
     code_power: float = Field(default=3e-5, ge=0)
     """Price of a code's power; codes travel with unit noise."""
     confusion_weight: float = Field(default=0.02, ge=0)
@@ -63,6 +71,15 @@ class TrainConfig(BaseModel):
     def _known_encoding(cls, name: str) -> str:
         if name not in encodings():
             raise ValueError(f"unknown model encoding {name!r}, choose one of {', '.join(encodings())}")
+        return name
+
+    @field_validator("use")
+    @classmethod
+    def _known_use(cls, name: str) -> str:
+        try:
+            uses.find(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
         return name
 
     @model_validator(mode="before")

@@ -29,9 +29,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from vfxswap import align
+from vfxswap.face import expression
 from vfxswap.pixels import F32
 from vfxswap.train import occluders
 from vfxswap.train.bank import Bank
+from vfxswap.train.coarse import coarsen
 
 _T = TypeVar("_T")
 _Rng = np.random.Generator
@@ -59,6 +61,8 @@ class Batch:
     core: Tensor
     hidden: Tensor | None = None
     """(N, 1, S, S) true coverage of the occluders, which lie alike in input and mask; None: there are none."""
+    told: Tensor | None = None
+    """(N, C) what a conditioned network is told of the faces; None: nothing."""
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -70,7 +74,10 @@ class Batch:
             return x.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
         hidden = None if self.hidden is None else move(self.hidden)
-        return Batch(move(self.warped), move(self.target), move(self.mask), move(self.weight), move(self.core), hidden)
+        told = None if self.told is None else self.told.to(device, non_blocking=True)
+        return Batch(
+            move(self.warped), move(self.target), move(self.mask), move(self.weight), move(self.core), hidden, told
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,10 @@ class Augment:
     """Largest standard deviation of the noise put on the input: grain the painter must not learn."""
     occlude: float = 0.35
     """Part of the crops that something is held in front of."""
+    told_noise: float = 0.1
+    """Standard deviation of what the network is told wrongly: a track wobbles, too."""
+    coarse: float = 1.0
+    """How many times coarser inputs are made, at most (coarse.py)."""
 
 
 _CODES_PER_STOP = {"acescct": 1 / 17.52}
@@ -129,15 +140,16 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
     chosen = np.searchsorted(bank.ladder, [rng.random() for rng in dice], side="right")
     affine = torch.from_numpy(np.stack([_affine(rng, augment) for rng in dice]))
     stack = _stack(bank, chosen)
-    plain = _sampled(stack, _grid(affine, size))
+    plain = sampled(stack, _grid(affine, size))
     target, mask, weight, core = plain[:, :3], plain[:, 3:4], plain[:, 4:5], plain[:, 5:]
     degree = [rng.uniform(0, augment.disguise_most) * (rng.random() < augment.disguise) for rng in dice]
     bend = torch.tensor(degree, dtype=torch.float32)[:, None, None, None]
     at = _bent(bank, chosen, affine, _waves(dice, augment), bend, size=size)
-    warped = _veiled(_sampled(stack[:, :3], at), bank, chosen, at, bend)
+    warped = veiled(sampled(stack[:, :3], at), bank, chosen, at, bend)
     gain = np.stack([np.exp(rng.normal(0, augment.exposure) + rng.normal(0, augment.color, 3)) for rng in dice])
     scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None] * _slope(dice, size, augment)
     grain = [_grain(rng, size=size, augment=augment) for rng in dice]
+    told = _told(bank, chosen, affine, dice, augment)
     hidden = torch.zeros_like(mask)
     for i, rng in enumerate(dice):
         if rng.random() < augment.occlude:
@@ -145,8 +157,22 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
     warped = _lit(warped, scale, bank)
     for i, (noise, sigma) in enumerate(grain):
         warped[i].add_(noise, alpha=sigma * _grain_scale(bank))
+    if augment.coarse > 1:
+        for crop, rng in zip(warped, dice, strict=True):
+            coarsen(rng, crop, most=augment.coarse, grain=_grain_scale(bank))
     target = _lit(target, scale, bank)
-    return _uncovered(Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden))
+    return _uncovered(Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden, told))
+
+
+def _told(bank: Bank, chosen: NDArray[np.int64], affine: Tensor, dice: list[_Rng], augment: Augment) -> Tensor | None:
+    """(count, C) what the network is told of the crops as they are drawn, mirrored where they are; None: nothing."""
+    if bank.told is None:
+        return None
+    values = bank.told[torch.from_numpy(chosen)].numpy()
+    mirrors = (torch.linalg.det(affine[:, :, :2]) < 0).numpy()[:, None]
+    seen = np.where(mirrors, expression.mirrored(values), values)
+    wrong = np.stack([rng.normal(0, augment.told_noise, seen.shape[1]) for rng in dice])
+    return torch.from_numpy((seen + wrong).astype(np.float32))
 
 
 # -- light ------------------------------------------------------------------------------------------------------------
@@ -158,11 +184,11 @@ def _lit(codes: Tensor, gain: Tensor, bank: Bank) -> Tensor:
     return codes.mul_(gain) if stop is None else _shifted(codes, stop * _SRGB_POWER * torch.log2(gain))
 
 
-def _veiled(codes: Tensor, bank: Bank, chosen: NDArray[np.int64], at: Tensor, degree: Tensor) -> Tensor:
+def veiled(codes: Tensor, bank: Bank, chosen: NDArray[np.int64], at: Tensor, degree: Tensor) -> Tensor:
     """Codes, changed in place, with the other performer's complexion, to a degree, as they lie `at` their crops."""
     if bank.veil is None:
         return codes
-    log_gain = degree * _sampled(bank.veil[torch.from_numpy(chosen)].float(), at)
+    log_gain = degree * sampled(bank.veil[torch.from_numpy(chosen)].float(), at)
     if bank.encoding not in _CODES_PER_STOP:
         return codes.mul_(log_gain.exp_())
     skin = torch.from_numpy(bank.skin.astype(np.float32))[None, :, None, None]
@@ -259,7 +285,7 @@ def _stack(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
     return out
 
 
-def _sampled(stack: Tensor, at: Tensor) -> Tensor:
+def sampled(stack: Tensor, at: Tensor) -> Tensor:
     """(n, C, S, S) values at (n, 2, S, S) positions of -1..1."""
     return functional.grid_sample(stack, at.permute(0, 2, 3, 1), align_corners=False, padding_mode="border")
 
@@ -293,9 +319,15 @@ def _bent(bank: Bank, chosen: NDArray[np.int64], affine: Tensor, waves: Tensor, 
     """(count, 2, size, size) where the input looks: waves, and the disguise's bend where they lead."""
     at = _grid(affine, size, _BENDS) + waves
     if bank.bend is not None:
-        at = at - 2 * bend * _sampled(bank.bend[torch.from_numpy(chosen)], at)
+        at = at - 2 * bend * sampled(bank.bend[torch.from_numpy(chosen)], at)
     spread = _spread(_BENDS, size, "bilinear")
     return spread @ at @ spread.T
+
+
+def bent(bank: Bank, crop: int, *, size: int) -> Tensor:
+    """(1, 2, size, size) where a crop's picture looks when it takes the other performer's shape, all the way."""
+    at = _grid(torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]), size)
+    return at if bank.bend is None else at - 2 * sampled(bank.bend[crop : crop + 1], at)
 
 
 @functools.cache
@@ -310,8 +342,9 @@ def centred(bank: Bank, indices: tuple[int, ...], *, size: int) -> Batch:
     """Crops as the renderer frames them: no warp, no change. For scores and previews."""
     scale = 1.0 / align.FACESET_MARGIN
     matrix = torch.tensor([[scale, 0, 0], [0, scale, 0]]).expand(len(indices), 2, 3)
-    x = _sampled(_stack(bank, np.array(indices, np.int64)), _grid(matrix, size))
-    return Batch(warped=x[:, :3], target=x[:, :3], mask=x[:, 3:4], weight=x[:, 4:5], core=x[:, 5:6])
+    x = sampled(_stack(bank, np.array(indices, np.int64)), _grid(matrix, size))
+    told = None if bank.told is None else bank.told[list(indices)]
+    return Batch(warped=x[:, :3], target=x[:, :3], mask=x[:, 3:4], weight=x[:, 4:5], core=x[:, 5:6], told=told)
 
 
 def occluded(bank: Bank, indices: tuple[int, ...], *, size: int, seed: int) -> Batch:

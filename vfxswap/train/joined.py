@@ -42,7 +42,7 @@ def join_banks(banks: Sequence[Bank]) -> Bank:
     people = sorted({bank.performer for bank in banks})
     if len(people) > 1:
         raise UsageError(f"the facesets are of {' and '.join(people)}", hint="join facesets of one performer")
-    fitted = [main, *(_like(bank, main) for bank in banks[1:])]
+    fitted = [main, *(like(bank, main) for bank in banks[1:])]
     offsets = np.cumsum([0, *(len(bank) for bank in fitted)])
     chance = np.concatenate([bank.chance * share for bank, share in zip(fitted, _shares(fitted), strict=True)])
     held = [int(start) + i for bank, start in zip(fitted, offsets, strict=False) for i in bank.held_out]
@@ -120,7 +120,7 @@ def _shares(banks: Sequence[Bank]) -> F64:
     return np.asarray(shares, np.float64)
 
 
-def _like(bank: Bank, main: Bank) -> Bank:
+def like(bank: Bank, main: Bank) -> Bank:
     """The bank at the raster of another, its landmarks in that one's pixels."""
     raster, scale = main.rgb.shape[-1], main.source_size / bank.source_size
     tensors: dict[str, Any] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vfxswap.errors import Cancelled, ModelError, OutputError, ResourceError, VfxSwapError
 from vfxswap.events import CancelToken
-from vfxswap.models import config_from_json, preset
-from vfxswap.train import checkpoint, page, score, stopping, warm
+from vfxswap.models import config_from_json, preset, with_detail
+from vfxswap.train import checkpoint, page, score, stopping, uses, warm
 from vfxswap.train.adversarial import Pair
 from vfxswap.train.bank import Bank
 from vfxswap.train.checkpoint import Earlier, Provenance, State, WarmStart
@@ -23,8 +23,9 @@ from vfxswap.train.journal import METRICS, PREVIEW, PREVIEWS, Journal
 from vfxswap.train.memory import Parts, is_out_of_memory, out_of_memory
 from vfxswap.train.parallel import Ranks
 from vfxswap.train.standing import Clock, Progress, listed, settled
+from vfxswap.train.told import conditioned
 from vfxswap.trust import Grant
-from vfxswap.vfxmodel import Performers
+from vfxswap.vfxmodel import Condition, Performers
 
 __all__ = ["METRICS", "PREVIEW", "PREVIEWS", "Progress", "Trainer"]
 
@@ -76,7 +77,7 @@ class Trainer:
             FacesetError: no crop can be trained on.
         """
         self.performers = Performers(likeness=likeness.performer, double=double.performer)
-        grant.require(use="train", performers=self.performers.by_role())
+        Grant.require(grant, use="train", performers=self.performers.by_role())
         self.folder, self.config = folder, config
         self.ranks = ranks or Ranks()
         self._said: list[tuple[str, str]] = []
@@ -89,19 +90,31 @@ class Trainer:
                     hint="load the bank with the run's encoding",
                 )
         self.provenance = Provenance(
-            consents=tuple({"id": ref.id, "sha256": ref.sha256} for ref in grant.consents),
+            consents=tuple(ref.entry() for ref in grant.consents),
             data=digests("likeness", likeness) | digests("double", double),
         )
         likeness, double = (without_broken(bank, warn=self._warn) for bank in (likeness, double))
+        # From here on a bank's performer is the decoder that paints it.
+        double = replace(double, performer=uses.painters(self.performers)[1])
         self.likeness, self.double = disguised(likeness, double), disguised(double, likeness)
         self._placement = placement(likeness, double)
         self.device = resolve_device(device, local=self.ranks.local)
         self.bf16 = wants_bf16(config.precision, self.device)
+        use = uses.find(config.use)
+        fresh = with_detail(preset(config.preset), width=use.detail)
         begun = checkpoint.load_state(folder)
         # A folder that an earlier version began goes on in its own sizes.
-        self.network = preset(config.preset) if begun is None else config_from_json(begun.architecture, begun.network)
+        self.network = fresh if begun is None else config_from_json(begun.architecture, begun.network)
+        self._told: dict[str, Condition] = {}
+        if self.network.condition:
+            self.likeness, self.double, self._told = conditioned(
+                self.likeness,
+                self.double,
+                count=self.network.condition,
+                known=_told_before(begun, source, self.performers),
+            )
         self.progress = Progress()
-        self._augment = Augment()
+        self._augment = Augment(coarse=use.coarse, **({"warp": 0.0, "disguise": 0.0} if use.detail else {}))
         self._batches: Callable[[int], tuple[Batch, Batch]] = self._draw
         self._bad_steps = 0
         self._rollbacks = 0
@@ -302,6 +315,7 @@ class Trainer:
             ended=self.progress.ended,
             rollbacks=self._rollbacks,
             placement=self._placement,
+            told=self._told,
             consents=self.provenance.consents,
             data=self.provenance.data,
             earlier=self._earlier,
@@ -421,3 +435,10 @@ class Trainer:
             message=message,
         )
         journal.write_page(self._state(), standing=standing, now=now)
+
+
+def _told_before(begun: State | None, source: warm.Source | None, performers: Performers) -> dict[str, Condition]:
+    """What standardised what the network was told until now, if it was told anything of these performers."""
+    if begun is not None:
+        return begun.told
+    return source.state.told if source is not None and source.state.performers == performers else {}

@@ -5,6 +5,7 @@ The judge, the double's decoder and the optimisers stay in the folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,14 @@ from vfxswap.errors import ModelError
 from vfxswap.models import build, config_from_json, quantize
 from vfxswap.models.autoencoder import AutoencoderConfig, Swapper
 from vfxswap.models.export import to_onnx
-from vfxswap.train import checkpoint, warm
+from vfxswap.pixels import AnyArray
+from vfxswap.train import checkpoint, uses, warm
 from vfxswap.train.bank import Bank
 from vfxswap.train.checkpoint import State
-from vfxswap.train.data import centred
+from vfxswap.train.data import Batch, centred
+from vfxswap.train.told import conditioned
 from vfxswap.trust import Grant
-from vfxswap.vfxmodel import ModelCard, Performers
+from vfxswap.vfxmodel import Condition, ModelCard, Performers
 
 EXPOSURE: Final = "median skin of the double at 0.18, one gain per shot"
 
@@ -69,17 +72,17 @@ def export_model(
         ConsentError: a grant is for something else, or one is missing. OutputError: the file cannot be written.
     """
     state = checkpoint.find(folder, which) or _read_state(folder)
-    grant.require(use="train", performers=state.performers.by_role())
+    Grant.require(grant, use="train", performers=state.performers.by_role())
     _require_provenance(folder, state)
     for performers, part in warm.stands_on(state):
         warm.check_covered(performers, part, (grant, *others))
     config = config_from_json(state.architecture, state.network)
-    net = build(state.architecture, config, (state.performers.likeness, state.performers.double))
+    net = build(state.architecture, config, uses.painters(state.performers))
     checkpoint.unpack("average", net, checkpoint.load_tensors(folder, state))
     network = to_onnx(Swapper(net, state.performers.likeness), resolution=config.resolution)
     card = _card(state, resolution=config.resolution)
     if int8_on is not None:
-        network, lost = _integers(network, *int8_on, config=config, encoding=state.config.encoding)
+        network, lost = _integers(network, *int8_on, config=config, encoding=state.config.encoding, told=state.told)
         card = card.model_copy(
             update={"precision": "int8", "storage": "int8", "metrics": {**card.metrics, "int8_loss_db": lost}}
         )
@@ -88,7 +91,13 @@ def export_model(
 
 
 def _integers(
-    network: bytes, likeness: Bank, double: Bank, *, config: AutoencoderConfig, encoding: str
+    network: bytes,
+    likeness: Bank,
+    double: Bank,
+    *,
+    config: AutoencoderConfig,
+    encoding: str,
+    told: Mapping[str, Condition],
 ) -> tuple[bytes, float]:
     """The network in integers, and the dB that they cost."""
     size = config.resolution
@@ -98,16 +107,23 @@ def _integers(
                 f"the crops of {bank.performer} are encoded as {bank.encoding}, the training is in {encoding}",
                 hint="load the bank with the run's encoding",
             )
-    seen = [centred(bank, _trained_on(bank), size=size).warped.numpy() for bank in (likeness, double)]
-    small = quantize.to_int8(network, np.concatenate(seen))
+    if config.condition:
+        likeness, double, _ = conditioned(likeness, double, count=config.condition, known=told)
+    seen = [_feeds(centred(bank, _trained_on(bank), size=size)) for bank in (likeness, double)]
+    small = quantize.to_int8(network, {name: np.concatenate([each[name] for each in seen]) for name in seen[0]})
     held = centred(likeness, likeness.held_out, size=size)
     inside = held.mask.numpy() > 0.5
-    lost = quantize.loss_db(network, small, crops=held.warped.numpy(), truth=held.target.numpy(), inside=inside)
+    lost = quantize.loss_db(network, small, feeds=_feeds(held), truth=held.target.numpy(), inside=inside)
     if not lost <= quantize.MOST_LOSS_DB:
         raise ModelError(
             f"integers would cost {lost:.2f} dB (allowed: {quantize.MOST_LOSS_DB})", hint="export in float32"
         )
     return small, lost
+
+
+def _feeds(batch: Batch) -> dict[str, AnyArray]:
+    """What the network is fed, by input."""
+    return {"crop": batch.warped.numpy()} | ({} if batch.told is None else {"condition": batch.told.numpy()})
 
 
 def _trained_on(bank: Bank) -> tuple[int, ...]:
@@ -142,6 +158,7 @@ def _card(state: State, *, resolution: int) -> ModelCard:
         encoding=state.config.encoding,
         exposure=EXPOSURE,
         placement=state.placement,
+        condition=state.told.get("double"),
         performers=state.performers,
         consents=state.consents,
         data=state.data,

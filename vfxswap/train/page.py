@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from vfxswap import __version__, atomic
+from vfxswap import __version__, atomic, marks
 from vfxswap.train.chart import Ahead, Series, chart
 from vfxswap.train.checkpoint import State
 from vfxswap.train.config import TrainConfig
@@ -90,6 +90,8 @@ def write(
     running, now = standing.status == "running", time.time()
     people = state.performers
     fields = {
+        "altered": marks.HTML,
+        "altered_meta": marks.HTML_META,
         "status": standing.status,
         "refresh": f'\n<meta http-equiv="refresh" content="{_REFRESH}">' if running else "",
         "title": escape(f"{path.resolve().parent.name}: {people.likeness} over {people.double}"),

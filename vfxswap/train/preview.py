@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from vfxswap.errors import OutputError
+from vfxswap import marks
 from vfxswap.models.autoencoder import Autoencoder
 from vfxswap.train.bank import Bank
 from vfxswap.train.data import centred
@@ -20,18 +19,15 @@ def sheet(net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.devic
     """A PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row."""
     size = net.config.resolution
     net.eval()
-    a = centred(likeness, likeness.held_out[:_ROWS], size=size)
-    b = centred(double, double.held_out[:_ROWS], size=size)
-    painted, _ = net(a.warped.to(device), likeness.performer)
-    repainted, _ = net(b.warped.to(device), double.performer)
-    swapped, mask = net(b.warped.to(device), likeness.performer)
+    a = centred(likeness, likeness.held_out[:_ROWS], size=size).to(device)
+    b = centred(double, double.held_out[:_ROWS], size=size).to(device)
+    painted, _ = net(a.warped, likeness.performer, a.told)
+    repainted, _ = net(b.warped, double.performer, b.told)
+    swapped, mask = net(b.warped, likeness.performer, b.told)
     columns = [a.target, painted, b.target, repainted, swapped, mask.expand(-1, 3, -1, -1)]
     rows = min(c.shape[0] for c in columns)
     picture = np.concatenate([np.concatenate([_picture(c[i]) for c in columns], axis=1) for i in range(rows)], axis=0)
-    done, data = cv2.imencode(".png", picture[..., ::-1])
-    if not done:
-        raise OutputError("the preview sheet could not be encoded")
-    return data.tobytes()
+    return marks.altered_png(picture)
 
 
 def _picture(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

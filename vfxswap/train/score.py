@@ -34,9 +34,9 @@ def held_out(
     other = centred(double, _some(double), size=size).to(device)
     # Spectral normalisation iterates in training mode: scoring must not move the judge.
     judge.eval()
-    painted, mask = net(real.warped, likeness.performer)
-    repainted, _ = net(other.warped, double.performer)
-    swapped, swap_mask = net(other.warped, likeness.performer)
+    painted, mask = net(real.warped, likeness.performer, real.told)
+    repainted, _ = net(other.warped, double.performer, other.told)
+    swapped, swap_mask = net(other.warped, likeness.performer, other.told)
     true = _opinion(judge, real.target, real.core, likeness.performer)
     fakes = (
         _opinion(judge, painted, real.core, likeness.performer),

@@ -57,7 +57,15 @@ class Clock:
 def settled(config: TrainConfig, performers: Performers) -> dict[str, str]:
     """What a begun run cannot change."""
     people = f"{performers.likeness} over {performers.double}"
-    return {"preset": config.preset, "seed": str(config.seed), "encoding": config.encoding, "": people}
+    weights = " ".join(f"{weight:g}" for weight in config.blend)
+    return {
+        "preset": config.preset,
+        "seed": str(config.seed),
+        "encoding": config.encoding,
+        "use": config.use,
+        **({"weights": weights} if weights else {}),
+        "": people,
+    }
 
 
 def listed(values: dict[str, str]) -> str:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from vfxswap import archive
 from vfxswap.errors import ModelError
-from vfxswap.train import checkpoint
+from vfxswap.train import checkpoint, uses
 from vfxswap.train.adversarial import Pair
 from vfxswap.train.checkpoint import Earlier, Provenance, State, WarmStart
 from vfxswap.trust import Grant
@@ -89,7 +90,7 @@ def renewed(state: State, grants: tuple[Grant, ...]) -> tuple[Earlier, ...]:
                 f"the training began from one of {performers.likeness} over {performers.double}, the grants do not",
                 hint="give the consents of these performers too",
             )
-        consents = tuple({"id": ref.id, "sha256": ref.sha256} for ref in refs)
+        consents = tuple(ref.entry() for ref in refs)
         if consents != part.consents:
             found.append(Earlier(consents=consents, data=part.data, until=state.step, performers=performers))
     return tuple(found)
@@ -111,7 +112,9 @@ def begin(pair: Pair, source: Source, *, state: State) -> tuple[WarmStart, tuple
     """
     old, tensors = source.state, checkpoint.load_tensors(source.folder, source.state)
     # As JSON: what is read back has lists where a fresh config has tuples.
-    if (old.architecture, _plain(old.network)) != (state.architecture, _plain(state.network)):
+    more = int(state.network.get("condition") or 0)
+    learns = more if not old.network.get("condition") else 0
+    if (old.architecture, _plain(old.network, learns)) != (state.architecture, _plain(state.network, learns)):
         raise ModelError(
             f"the training in {source.folder} has another network (preset {old.config.preset})",
             hint=f"use --preset {old.config.preset}, or begin without --from",
@@ -121,7 +124,7 @@ def begin(pair: Pair, source: Source, *, state: State) -> tuple[WarmStart, tuple
             f"the training in {source.folder} is in {old.config.encoding}",
             hint=f"use --encoding {old.config.encoding}, or begin without --from",
         )
-    taken = _take(pair, tensors, old.performers, state.performers)
+    taken = _take(pair, tensors, old.performers, state.performers, learns=learns)
     record = WarmStart(
         name=source.folder.resolve().name,
         state_sha256=archive.sha256((source.folder / checkpoint.STATE).read_bytes()),
@@ -135,21 +138,37 @@ def begin(pair: Pair, source: Source, *, state: State) -> tuple[WarmStart, tuple
     return record, before
 
 
-def _plain(network: Mapping[str, Any]) -> Any:
-    """What must agree: all sizes but those of what finds occluders, which may begin anew."""
-    return json.loads(json.dumps({name: value for name, value in network.items() if name != "occlusion"}))
+def _plain(network: Mapping[str, Any], learns: int) -> Any:
+    """What must agree: all sizes but of what may begin anew: finding occluders, detail, hearing what it is told."""
+    free = {"occlusion", "detail", "condition"} if learns else {"occlusion", "detail"}
+    return json.loads(json.dumps({name: value for name, value in network.items() if name not in free}))
 
 
-def _take(pair: Pair, tensors: Mapping[str, Tensor], old: Performers, new: Performers) -> tuple[str, ...]:
-    """Copy averaged weights into the painter and its average, and the judge of the same likeness."""
-    shared = sorted({old.likeness, old.double} & {new.likeness, new.double})
-    covers = "occlusion." if any(key.startswith("average/occlusion.") for key in tensors) else "encoder."
-    for prefix in ("encoder.", "bridge.", covers, *(f"decoders.{name}." for name in shared)):
+def _take(
+    pair: Pair, tensors: Mapping[str, Tensor], old: Performers, new: Performers, *, learns: int = 0
+) -> tuple[str, ...]:
+    """Copy averaged weights into the painter and its average, and the judge of the same likeness.
+
+    A network that `learns` to be told so many numbers beside the code paints at first as if it heard none of them.
+    """
+    heirs = uses.heirs(new, of=old)
+    more = [part for part in ("occlusion.", "detail.") if any(key.startswith(f"average/{part}") for key in tensors)]
+    prefixes = {prefix: prefix for prefix in ("encoder.", "bridge.", *more)}
+    prefixes |= {f"decoders.{ours}.": f"decoders.{theirs}." for ours, theirs in heirs.items()}
+    for prefix, theirs in prefixes.items():
         for module in (pair.net, pair.average):
             own = {key: value for key, value in module.state_dict().items() if key.startswith(prefix)}
-            checkpoint.fill(own, {key: tensors.get(f"average/{key}") for key in own})
-    taken = ["encoder", *(f"decoder of {name}" for name in shared)]
+            found = {key: tensors.get(f"average/{theirs}{key.removeprefix(prefix)}") for key in own}
+            checkpoint.fill(own, {key: _deaf(value, own[key], learns) for key, value in found.items()})
+    taken = ["encoder", *sorted(f"decoder of {b}" + (f" for {a}" if a != b else "") for a, b in heirs.items())]
     if old.likeness == new.likeness:
         checkpoint.unpack("judge", pair.judge, tensors)
         taken.append("judge")
     return tuple(taken)
+
+
+def _deaf(weight: Tensor | None, wanted: Tensor, learns: int) -> Tensor | None:
+    """A layer's weight with zeros for `learns` further inputs, where that makes it fit."""
+    if weight is None or not learns or weight.ndim != 2 or wanted.shape[1] != weight.shape[1] + learns:
+        return weight
+    return functional.pad(weight, (0, learns))

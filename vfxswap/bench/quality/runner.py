@@ -142,6 +142,7 @@ def _allowed(request: Request, gate: MakeGate | None) -> None:
             use="swap",
             performers=card.performers.by_role(),
             model_sha256=card.onnx_sha256,
+            origin=card.origin(),
         )
 
 

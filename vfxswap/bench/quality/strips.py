@@ -8,11 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vfxswap import atomic
+from vfxswap import atomic, marks
 from vfxswap.bench.quality.records import FrameScore
 from vfxswap.bench.quality.views import View
 from vfxswap.color import ColorConfig, ModelSpace
-from vfxswap.errors import OutputError
 from vfxswap.geometry import Window
 from vfxswap.pixels import F32, AnyArray, WorkingRgb
 from vfxswap.plate import scrub
@@ -51,11 +50,8 @@ def row(view: View, config: ColorConfig, label: str) -> AnyArray:
 def write(path: Path, rows: Sequence[AnyArray]) -> None:
     """Write the rows under their titles as a PNG; raises OutputError or ResourceError."""
     sheet = np.concatenate([_line(_COLUMNS, rows[0].shape[1]), *rows], axis=0)
-    done, data = cv2.imencode(".png", sheet[..., ::-1])
-    if not done:
-        raise OutputError("the strips could not be encoded", path=path)
     atomic.make_folder(path.parent)
-    atomic.write_bytes(path, data.tobytes())
+    atomic.write_bytes(path, marks.altered_png(sheet))
 
 
 def _line(words: Sequence[str], width: int) -> AnyArray:
