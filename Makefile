@@ -10,7 +10,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 WHAT ?= blend swap
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 # The first interpreter that really runs, is in range and can make environments. Names that only exist are not enough:
 # version managers leave launchers on the path that fail.

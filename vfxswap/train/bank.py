@@ -20,8 +20,8 @@ HELD_OUT_EVERY = 10
 
 LEAST_CROPS = 4
 
-_EYE_WEIGHT = 3.0
-_MOUTH_WEIGHT = 1.5
+_EYE_WEIGHT = 6.0
+_MOUTH_WEIGHT = 2.5
 
 
 @dataclass(frozen=True)
