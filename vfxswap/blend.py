@@ -16,11 +16,14 @@ _H1 = np.array([0.1507, 0.6836, 1.0334, 0.6836, 0.1507], np.float32)
 _H2 = 0.0270
 _G = np.array([0.0312, 0.7753, 0.0312], np.float32)
 
-_SCREEN = 1.0
+_SCREEN = 0.5
 """How soon the edge's correction fades towards the inside: 0 never, and then the plate's shading follows it in."""
 
-_TOLERANCE = 0.6
-"""Stops from the face's tone within which a sample of the edge counts; hair or an occluder lies beyond."""
+_BRIGHTER, _DARKER = 0.6, 4.0
+"""Stops from the face's tone within which a sample of the edge counts. What is brighter is an occluder or the background;
+what is darker is the shade that hair and jaw throw on their surroundings, which the face has to meet."""
+_MOST = 3.0
+"""Stops that a sample of the edge may ask for."""
 
 
 def log_light(rgb: F32, *, skin: float) -> F32:
@@ -58,7 +61,8 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
     inner = _inner(coverage)
     edge = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * (1.0 - inner)
     weight = edge * _near(remainder)
-    weighted = np.concatenate([remainder * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
+    held = np.clip(remainder, -_MOST, _MOST)
+    weighted = np.concatenate([held * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
     spread = membrane(np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32))
     floor = _SCREEN * max(float(spread[..., 3].max()), 1e-6)
     return np.asarray(tone + spread[..., :3] / (spread[..., 3:] + floor), np.float32)
@@ -72,8 +76,9 @@ def _inner(coverage: F32) -> F32:
 
 
 def _near(remainder: F32) -> F32:
-    """1 for samples near the tone, falling to 0 beyond the tolerance: hair and occluders do not count."""
-    away = np.abs(remainder.mean(axis=-1)) / _TOLERANCE
+    """1 for samples near the tone, falling to 0 beyond what is believed: occluders and lamps do not count."""
+    stops = remainder.mean(axis=-1)
+    away = stops / np.where(stops > 0, np.float32(_BRIGHTER), np.float32(_DARKER))
     return np.asarray(1.0 / (1.0 + away**4), np.float32)
 
 
