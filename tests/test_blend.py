@@ -86,6 +86,32 @@ def test_a_bright_occluder_over_an_eighth_of_the_edge_is_ignored():
     assert np.abs(inside(grid) - TINT).max() < 0.2
 
 
+def test_the_shade_along_the_edge_is_met_and_stays_there():
+    face = skin()
+    plate = face.copy()
+    plate[disc(SIZE, radius=0.3) < 0.5] *= 0.25
+    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    rim = (disc(blend.GRID) > 0.9) & (disc(blend.GRID, radius=0.31) < 0.1)
+    assert np.median(grid[rim]) < -1.2
+    assert np.abs(grid[disc(blend.GRID, radius=0.15) > 0.5]).max() < 0.2
+
+
+def test_a_shadow_thrown_over_the_face_darkens_it_and_a_little_shading_does_not():
+    face = skin()
+    across = np.mgrid[0:SIZE, 0:SIZE][1] > 0.57 * SIZE
+    points = np.stack(np.meshgrid(np.linspace(35, 93, 12), np.linspace(35, 93, 12)), axis=-1).reshape(-1, 2)
+    half = disc(blend.GRID, radius=0.25) > 0.5
+    lit, shaded = (half & (np.mgrid[0 : blend.GRID, 0 : blend.GRID][1] < 26)), half.copy()
+    shaded[:, :41] = False
+    found = []
+    for stops in (0.25, 2.0):
+        plate = face * np.exp2(-stops * across[..., None]).astype(np.float32)
+        grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=points, skin=SKIN)
+        found.append(float(np.median(grid[lit]) - np.median(grid[shaded])))
+    assert found[0] < 0.1
+    assert 1.0 < found[1] < 2.0
+
+
 def test_black_and_negative_light_stay_finite():
     face, plate = skin(), -skin(1)
     plate[::2] = 0.0

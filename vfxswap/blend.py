@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vfxswap.pixels import F32, F64, AnyArray, Matte, WorkingRgb, converted
 
@@ -20,10 +21,14 @@ _SCREEN = 0.5
 """How soon the edge's correction fades towards the inside: 0 never, and then the plate's shading follows it in."""
 
 _BRIGHTER, _DARKER = 0.6, 4.0
-"""Stops from the face's tone within which a sample of the edge counts. What is brighter is an occluder or the background;
-what is darker is the shade that hair and jaw throw on their surroundings, which the face has to meet."""
+"""Stops from the face's tone within which a sample of the edge counts. Brighter is an occluder or the background;
+what is darker is the shade that hair and jaw throw around them, which the face has to meet."""
 _MOST = 3.0
-"""Stops that a sample of the edge may ask for."""
+"""Stops that a sample may ask for."""
+
+_SHADE, _SHADE_REACH = 0.6, 1.0 / 16
+"""A shadow or a light on the plate's bare skin differs from the painted face by more than so many stops over more than
+such a part of the crop; less than that is the performers' own shading, which the network knows better."""
 
 
 def log_light(rgb: F32, *, skin: float) -> F32:
@@ -32,11 +37,12 @@ def log_light(rgb: F32, *, skin: float) -> F32:
 
 
 def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> F32:
-    """The gain that takes the face's light to the plate's: one tone for the whole face, and its edge's remainder.
+    """The gain that takes the face's light to the plate's: one tone for the face, its edge's remainder, cast shadows.
 
     The tone is the median difference on bare skin, a constant: anything finer than that measured inside the face
     would carry the double's features over. Along the edge the face then meets the plate; that remainder is spread
-    inwards by a membrane that fades, so that seams close and the inside keeps the light the network painted.
+    inwards by a membrane that fades, so that seams close and the inside keeps the light the network painted. What
+    is then left on bare skin is far less than a shadow thrown over the face: only what exceeds that is taken over.
 
     Args:
         plate: (S, S, 3) linear crop of the plate.
@@ -65,7 +71,30 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
     weighted = np.concatenate([held * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
     spread = membrane(np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32))
     floor = _SCREEN * max(float(spread[..., 3].max()), 1e-6)
-    return np.asarray(tone + spread[..., :3] / (spread[..., 3:] + floor), np.float32)
+    gain = np.asarray(tone + spread[..., :3] / (spread[..., 3:] + floor), np.float32)
+    left = smooth - cv2.resize(gain, smooth.shape[1::-1])
+    return gain + _thrown(np.asarray(left, np.float32), at)[..., None]
+
+
+def _thrown(left: F32, at: NDArray[np.intp]) -> F32:
+    """(GRID, GRID) stops of the shadows and lights on bare skin that the face does not have yet.
+
+    Args:
+        left: (S, S, 3) stops between plate and relit face.
+        at: (M, 2) pixels of bare skin.
+    """
+    size = len(left)
+    samples = np.zeros((size, size, 2), np.float32)
+    stops = np.clip(left[at[:, 1], at[:, 0]].mean(axis=-1), -_MOST, _MOST)
+    # What is far brighter is an occluder, a lamp or a highlight: it throws nothing.
+    weight = 1.0 / (1.0 + (np.maximum(stops, 0.0) / (2 * _BRIGHTER)) ** 4)
+    np.add.at(samples, (at[:, 1], at[:, 0]), np.stack([stops * weight, weight], axis=-1))
+    reach = _SHADE_REACH * size
+    spread = cv2.GaussianBlur(samples, (0, 0), reach, borderType=cv2.BORDER_CONSTANT)
+    # A fiftieth of a lone sample: far from any, nothing is thrown.
+    shade = spread[..., 0] / (spread[..., 1] + 0.02 / (2 * np.pi * reach**2))
+    beyond = np.sign(shade) * np.maximum(np.abs(shade) - _SHADE, 0.0)
+    return np.asarray(cv2.resize(beyond, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _inner(coverage: F32) -> F32:
