@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfxswap.errors import PlateError, UsageError
-from vfxswap.sequence import FrameRange, SequencePath
+from vfxswap.sequence import FrameRange, SequencePath, views_on_disk
 
 FRAMES = st.lists(st.integers(-2000, 20000), min_size=1, max_size=40)
 
@@ -193,3 +193,33 @@ def test_outputs_need_a_token():
     assert sequence.require_token() is sequence
     with pytest.raises(UsageError, match="####"):
         SequencePath.parse("/out/comp.exr").require_token()
+
+
+def test_views_are_what_has_files(tmp_path):
+    """Other folders beside those of the views are no views; an eye without files is one, so that it is missed."""
+    for name in ("left/p.1001.exr", "right/p.1001.exr", "proxy/small.1001.exr", "notes/readme.txt", "tech/deep/x.exr"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    for text in ("%V/p.####.exr", "%V/p.%04d.exr", "%V/p.[1001-1001].exr"):
+        assert views_on_disk(str(tmp_path / text)) == ("left", "right"), text
+    # Any sequence will do where the path names none.
+    assert views_on_disk(str(tmp_path / "%V")) == ("left", "proxy", "right")
+    (tmp_path / "right" / "p.1001.exr").unlink()
+    assert views_on_disk(str(tmp_path / "%V/p.%04d.exr")) == ("left", "right")
+    with pytest.raises(PlateError, match="no view found"):
+        views_on_disk(str(tmp_path / "tech" / "%V" / "p.####.exr"))
+
+
+def test_views_in_file_names(tmp_path):
+    for name in (
+        "s.left.1001.exr",
+        "s.right.1001.exr",
+        "s.witness.1001.exr",
+        "s.left.txt",
+        "t.l.1001.exr",
+        "t.r.1001.exr",
+    ):
+        (tmp_path / name).touch()
+    assert views_on_disk(str(tmp_path / "s.%V.####.exr")) == ("left", "right", "witness")
+    assert views_on_disk(str(tmp_path / "t.%v.####.exr")) == ("left", "right")
+    assert views_on_disk(str(tmp_path / "t.%V.####.exr")) == ("l", "r")

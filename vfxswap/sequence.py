@@ -252,6 +252,7 @@ class SequencePath:
 
 _VIEW = re.compile("%[Vv]")
 _HERO_VIEWS = ("left", "main")
+_USUAL_VIEWS = (*_HERO_VIEWS, "right")
 _SHORT_VIEWS = {"l": "left", "r": "right"}
 
 
@@ -268,6 +269,9 @@ def for_view(text: str, view: str) -> str:
 def views_on_disk(text: str) -> tuple[str, ...]:
     """The views that a path with a view token has files for, the hero view first.
 
+    A folder in the view's place is a view when it holds what the rest of the path names. One named `left`, `right` or
+    `main` is a view in any case, so that an eye without files is an error and not left out.
+
     Raises:
         PlateError: none.
     """
@@ -282,10 +286,20 @@ def views_on_disk(text: str) -> tuple[str, ...]:
         else:
             pattern += re.escape(piece).replace(re.escape("\0"), r"-?\d+")
     names = (re.fullmatch(pattern, name) for name in _names(Path(*parts[:at])))
-    found = sorted({_SHORT_VIEWS.get(match["view"], match["view"]) for match in names if match})
+    there = {match["view"] for match in names if match}
+    if _VIEW.findall(parts[at])[0] == "%v":
+        there = {_SHORT_VIEWS.get(view, view) for view in there}
+    found = sorted(view for view in there if view.lower() in _USUAL_VIEWS or _has_files(for_view(text, view)))
     if not found:
         raise PlateError(f"no view found for {text}", hint="%V stands for a view's name, such as left or right")
     return tuple(sorted(found, key=lambda view: view.lower() not in _HERO_VIEWS))
+
+
+def _has_files(text: str) -> bool:
+    try:
+        return len(SequencePath.parse(text).frames_on_disk()) > 0
+    except PlateError:
+        return False
 
 
 def _names(folder: Path) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vfxswap_resolve import api, sequence
 from vfxswap_resolve.api import RefusedError
+from vfxswap_resolve.results import Placed
 from vfxswap_resolve.timecode import same_rate
 
 CLIP, RANGE, TRACK = "clip", "range", "track"
@@ -32,6 +33,7 @@ class Clip:
         before: frames of the media there are before `source`.
         after: frames of the media there are after the last.
         rate: frames per second.
+        part: whether the item has more frames than these.
     """
 
     item: api.TimelineItem
@@ -45,6 +47,7 @@ class Clip:
     before: int
     after: int
     rate: float
+    part: bool = False
 
     @property
     def length(self) -> int:
@@ -67,25 +70,31 @@ class Clip:
         return min(wanted, self.before), min(wanted, self.after)
 
 
-def chosen(timeline: api.Timeline, scope: str, ours: Any) -> list[tuple[api.TimelineItem, int, int]]:
+def chosen(timeline: api.Timeline, scope: str, there: Sequence[Placed]) -> list[tuple[api.TimelineItem, int, int]]:
     """Items of the scope with the record range wanted of each; results of earlier runs stand for their plates.
 
     Args:
         timeline: the current one.
         scope: of SCOPES.
-        ours: item -> the item that it is a result of, or None where it is no result.
+        there: the results on it.
 
     Raises:
-        RefusedError: `nothing` is there.
+        RefusedError: `nothing` is there; `orphan`: a result whose plate is gone.
     """
+    ours = {one.item.GetUniqueId(): one for one in there}
     current = timeline.GetCurrentVideoItem()
     if current is None:
         raise RefusedError("nothing", "no clip is at the playhead", "move the playhead onto the clip")
-    current = ours(current) or current
+    result, part = ours.get(current.GetUniqueId()), None
+    if result is not None:
+        if result.plate is None:
+            raise RefusedError("orphan", f"{current.GetName()} is a result whose plate is gone", "delete it by hand")
+        current, part = result.plate, result.part()
     if scope == CLIP:
-        return [(current, api.whole(current.GetStart()), api.whole(current.GetEnd()))]
+        start, end = part or (api.whole(current.GetStart()), api.whole(current.GetEnd()))
+        return [(current, start, end)]
     track = track_of(current, timeline)
-    items = [item for item in timeline.GetItemListInTrack("video", track) or [] if ours(item) is None]
+    items = [item for item in timeline.GetItemListInTrack("video", track) or [] if item.GetUniqueId() not in ours]
     first, last = marks(timeline) if scope == RANGE else (timeline.GetStartFrame(), timeline.GetEndFrame())
     found = []
     for item in items:
@@ -180,6 +189,7 @@ def read(
         before=left + start - whole_start,
         after=right + whole_end - end,
         rate=rate,
+        part=(start, end) != (whole_start, whole_end),
     )
     size = clip.size
     direct = clip.files is not None

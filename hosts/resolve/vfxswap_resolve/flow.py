@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import vfxswap_bridge as bridge
 from vfxswap_bridge import BridgeError, Handle
-from vfxswap_resolve import api, clips, color, exr, place, records, render, sequence, state
+from vfxswap_resolve import api, clips, color, exr, place, records, render, results, sequence, state, versions
 from vfxswap_resolve.api import RefusedError
 from vfxswap_resolve.clips import Clip
 from vfxswap_resolve.front import Front
 from vfxswap_resolve.records import Record
+from vfxswap_resolve.results import Placed
 from vfxswap_resolve.settings import Settings
 
 _GLANCE = 0.2
@@ -79,15 +79,15 @@ class Flow:
             BridgeError: the same, for reasons that are the worker's.
         """
         self.chosen.check()
-        done = place.results(self.timeline)
-        found = clips.chosen(self.timeline, self.chosen.scope, lambda item: _plate_of(item, self.timeline))
+        there = results.on(self.timeline)
+        found = clips.chosen(self.timeline, self.chosen.scope, there)
         reports = []
         with state.kept(self.resolve, self.project), self._warm(many=len(found) > 1):
             for item, start, end in found:
                 name = api.text(item.GetName())
                 try:
                     clip = clips.read(item, start, end, timeline=self.timeline, free=self.free)
-                    reports.append(self._one(clip, done.get(clip.identity)))
+                    reports.append(self._one(clip, _before(clip, there)))
                 except BridgeError as error:
                     if len(found) == 1 or _cancelled(error):
                         raise
@@ -99,30 +99,34 @@ class Flow:
 
     def remove(self) -> list[Report]:
         """Take the results of the scope's clips off the timeline; their files stay."""
-        done = place.results(self.timeline)
-        found = clips.chosen(self.timeline, self.chosen.scope, lambda item: _plate_of(item, self.timeline))
-        there = [(item, done[item.GetUniqueId()][0]) for item, _, _ in found if item.GetUniqueId() in done]
-        if not there:
+        there = results.on(self.timeline)
+        found = clips.chosen(self.timeline, self.chosen.scope, there)
+        leaving = [(item, one) for item, start, end in found for one in there if _of(one, item, start, end)]
+        if not leaving:
             raise RefusedError("nothing", "no result is on the timeline for that", "swap first")
+        place.unlocked(self.timeline, [one for _, one in leaving])
         with state.kept(self.resolve, self.project):
-            for _, result in there:
-                place.remove(self.project, self.timeline, result)
-            self.resolve.GetProjectManager().SaveProject()
-        return [Report(api.text(item.GetName())) for item, _ in there]
+            for _, one in leaving:
+                place.remove(self.project, self.timeline, one.item)
+            self._save()
+        return [Report(api.text(item.GetName())) for item, _ in leaving]
 
     # ---------------------------------------------------------------------------------------------- one clip
 
-    def _one(self, clip: Clip, there: tuple[api.TimelineItem, Record] | None) -> Report:
+    def _one(self, clip: Clip, before: list[Placed]) -> Report:
         chosen = self.chosen
+        place.ready(self.timeline, clip, before)
         base = records.folder_of(chosen.folder, self.project.GetName(), clip.name, clip.identity)
+        for one in before:
+            # On a duplicated timeline the clip has another id; versions are counted on all the same.
+            if os.path.dirname(one.record.folder) == os.path.dirname(base):
+                base = one.record.folder
         head, tail = clip.handles(chosen.handles)
-        same = False
-        if there is not None:
-            before = there[1]
-            same = (before.start, before.end, before.source) == (clip.start, clip.end, clip.source)
-            if same:
-                # The new version goes where the old one is: it begins and ends where that does.
-                head, tail = before.head, before.last - before.first + 1 - before.head - clip.length
+        again = before[0] if len(before) == 1 and self._stays(clip, before[0]) else None
+        if again is not None:
+            # The new version goes where the old one is: it begins and ends where that does.
+            known = again.record
+            head, tail = known.head, known.last - known.first + 1 - known.head - clip.length
         space = color.of_clip(clip.media, self.science, clip.name, self._ask)
         files, output = self._plate(clip, base, head, tail, space)
         version = records.version_for(base, files.pattern, f"{files.first}-{files.last}")
@@ -135,19 +139,27 @@ class Flow:
         if problems:
             raise RefusedError("worker", f"{clip.name}: {problems[0]}", "look into " + path + ".log")
         record = Record(
-            job=f"{uuid.uuid4().hex[:12]}", plate=clip.identity, folder=base, version=version, start=clip.start,
-            end=clip.end, source=clip.source, head=head, first=made.first, last=made.last,
+            job=bridge.sha256(path)[:12], plate=clip.identity, folder=base, version=version, start=clip.start,
+            end=clip.end, source=clip.source, head=head, first=made.first, last=made.last, part=clip.part,
         )  # fmt: skip
         result = place.Result(made, record, output.back if output else None)
         state.show(self.project, self.timeline)
-        if there is not None and same:
-            warnings = place.version_up(clip, there[0], there[1], result, self._save)
+        if again is not None:
+            warnings = versions.version_up(clip, again, result, self._save)
         else:
-            if there is not None:
-                place.remove(self.project, self.timeline, there[0])
-            warnings = place.place(self.project, self.timeline, clip, result, self._save)
+            warnings = place.place(self.project, self.timeline, clip, result, self._save, before)
         records.remember(f"{folder}/{records.PLACED}", {"record": record.text(), "timeline": self.timeline.GetName()})
         return Report(clip.name, version=version, warnings=(*outcome, *warnings))
+
+    def _stays(self, clip: Clip, there: Placed) -> bool:
+        """Whether a new version may take the place of one that is there: nobody moved it, nobody else shows it."""
+        media = there.item.GetMediaPoolItem()
+        return (
+            there.record.plate == clip.identity
+            and there.shows(clip.start, clip.end, clip.source)
+            and media is not None
+            and not place.shown(self.project, media, besides=there.item)
+        )
 
     def _ask(self, key: str, question: str) -> str:
         """The answer of this run's form, of an earlier run, or of the artist; remembered."""
@@ -285,16 +297,17 @@ def _opened(resolve: api.Resolve) -> tuple[api.Project, api.Timeline]:
     return project, timeline
 
 
-def _plate_of(item: api.TimelineItem, timeline: api.Timeline) -> api.TimelineItem | None:
-    """The item that a result is of; None where it is no result."""
-    record = records.of_item(item)
-    if record is None:
-        return None
-    for track in range(1, timeline.GetTrackCount("video") + 1):
-        for other in timeline.GetItemListInTrack("video", track) or []:
-            if other.GetUniqueId() == record.plate:
-                return other
-    raise RefusedError("orphan", f"{item.GetName()} is a result whose plate is gone", "delete it by hand")
+def _of(there: Placed, item: api.TimelineItem, start: int, end: int) -> bool:
+    """Whether a result is of an item's frames from one record frame to before another."""
+    if there.plate is None or there.plate.GetUniqueId() != item.GetUniqueId():
+        return False
+    first, last = there.part() or (start, end)
+    return first < end and start < last
+
+
+def _before(clip: Clip, there: list[Placed]) -> list[Placed]:
+    """The results that a new one of a clip stands for."""
+    return [one for one in there if _of(one, clip.item, clip.start, clip.end)]
 
 
 def _pairs(found: Any) -> tuple[tuple[tuple[str, str], ...], ...]:

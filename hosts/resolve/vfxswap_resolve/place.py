@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from vfxswap_resolve import api, color, records, sequence
+from vfxswap_resolve import api, color, sequence
 from vfxswap_resolve.api import RefusedError
 from vfxswap_resolve.clips import Clip, track_of
 from vfxswap_resolve.records import TRACK, Record
+from vfxswap_resolve.results import Placed
 from vfxswap_resolve.timecode import moved, same_rate
 
 _COPIED = ("Pan", "Tilt", "ZoomX", "ZoomY", "ZoomGang", "RotationAngle", "AnchorPointX", "AnchorPointY", "Pitch",
            "Yaw", "FlipX", "FlipY", "CropLeft", "CropRight", "CropTop", "CropBottom", "CropSoftness", "CropRetain",
            "Opacity", "CompositeMode", "Distortion", "Scaling", "ResizeFilter")  # fmt: skip
 """Of the Inspector: a result lies where its plate lies."""
-
-_KEPT = ("FPS", "PAR", "Alpha mode", "Start TC", *color.INPUT_PROPERTIES)
-"""Clip properties that ReplaceClip forgets."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,15 @@ class Undo:
         self.steps.append(step)
 
     def back(self) -> None:
-        """Take everything back."""
+        """Take everything back; a step that Resolve refuses does not keep the others from it."""
         while self.steps:
-            self.steps.pop()()
+            with contextlib.suppress(RefusedError):
+                self.steps.pop()()
 
 
 @contextlib.contextmanager
-def _all_or_nothing() -> Iterator[Undo]:
+def all_or_nothing() -> Iterator[Undo]:
+    """Whatever fails inside, what was done is taken back."""
     undo = Undo()
     try:
         yield undo
@@ -66,9 +66,22 @@ def _all_or_nothing() -> Iterator[Undo]:
 
 
 def place(
-    project: api.Project, timeline: api.Timeline, clip: Clip, result: Result, save: Callable[[], object]
+    project: api.Project,
+    timeline: api.Timeline,
+    clip: Clip,
+    result: Result,
+    save: Callable[[], object],
+    before: Sequence[Placed] = (),
 ) -> list[str]:
     """Put a result on a track above its plate. Whatever fails, the timeline is as it was.
+
+    Args:
+        project: the open one.
+        timeline: the plate's, and the current one.
+        clip: the plate.
+        result: what is placed.
+        save: saves the project; raises where it cannot.
+        before: results that this one stands for; they are taken off once it is there.
 
     Returns:
         What an artist should look at.
@@ -76,28 +89,21 @@ def place(
     Raises:
         RefusedError: `import`, `locked`, `occupied`, `place`.
     """
-    with _all_or_nothing() as undo:
+    with all_or_nothing() as undo:
         media = _imported(project, clip, result, undo)
-        warnings = _described(media, clip, result)
-        track = _track(timeline, clip, undo)
+        warnings = described(media, clip, result)
+        track = _track(timeline, clip, before, undo)
         item = _appended(project, timeline, clip, result, media, track, undo)
         warnings += _dressed(clip, item)
-        _mark(item, result.record)
+        mark(item, result.record)
         save()
         if _found(timeline, track, media, clip.start) is None:
             raise RefusedError("place", f"{clip.name}: the result is gone after saving", "look at the timeline")
-        return warnings
-
-
-def results(timeline: api.Timeline) -> dict[str, tuple[api.TimelineItem, Record]]:
-    """Results on a timeline, by the id of their plate's item."""
-    found = {}
-    for track in range(1, timeline.GetTrackCount("video") + 1):
-        for item in timeline.GetItemListInTrack("video", track) or []:
-            record = records.of_item(item)
-            if record is not None:
-                found[record.plate] = (item, record)
-    return found
+    for one in before:
+        remove(project, timeline, one.item)
+    if before:
+        save()
+    return warnings
 
 
 # ------------------------------------------------------------------------------------------------------ import
@@ -149,8 +155,8 @@ def ours(pool: api.MediaPool, *, make: bool, undo: Undo | None = None) -> api.Fo
     return made
 
 
-def _described(media: api.MediaPoolItem, clip: Clip, result: Result) -> list[str]:
-    """Let Resolve take the result's pixels for what they are."""
+def described(media: api.MediaPoolItem, clip: Clip, result: Result) -> list[str]:
+    """Let Resolve take the result's pixels for what they are; warnings about what it does not take."""
     warnings = []
     color.put(media, "FPS", api.text(clip.media.GetClipProperty("FPS")))
     if not same_rate(api.number(media.GetClipProperty("FPS")) or 0.0, clip.rate):
@@ -180,25 +186,61 @@ def _described(media: api.MediaPoolItem, clip: Clip, result: Result) -> list[str
 # ---------------------------------------------------------------------------------------------------- timeline
 
 
-def _track(timeline: api.Timeline, clip: Clip, undo: Undo) -> int:
-    """The track just above the plate's, if it is ours and free; else a new one there."""
+def ready(timeline: api.Timeline, clip: Clip, before: Sequence[Placed]) -> None:
+    """See, before anything is rendered, that a result can be placed.
+
+    Args:
+        timeline: the plate's.
+        clip: the plate.
+        before: results that the new one stands for.
+
+    Raises:
+        RefusedError: `locked`, `occupied`.
+    """
+    unlocked(timeline, before)
+    _free(timeline, clip, before)
+
+
+def unlocked(timeline: api.Timeline, there: Sequence[Placed]) -> None:
+    """See that results can be changed; raises RefusedError `locked`."""
+    for one in there:
+        _unlocked(timeline, track_of(one.item, timeline))
+
+
+def _unlocked(timeline: api.Timeline, track: int) -> None:
+    if timeline.GetIsTrackLocked("video", track):
+        name = timeline.GetTrackName("video", track)
+        raise RefusedError("locked", f"track V{track} {name!r} is locked", "unlock it")
+
+
+def _free(timeline: api.Timeline, clip: Clip, before: Sequence[Placed]) -> int | None:
+    """The track just above the plate's, if it is ours and free; None: a new one is needed."""
     above = clip.track + 1
-    count = timeline.GetTrackCount("video")
-    if above <= count and timeline.GetTrackName("video", above) == TRACK:
-        if timeline.GetIsTrackLocked("video", above):
-            raise RefusedError("locked", f"track V{above} {TRACK!r} is locked", "unlock it")
-        taken = _taken(timeline, above, clip)
-        if taken is not None:
-            raise RefusedError("occupied", f"{clip.name}: on track V{above} {TRACK!r} is {taken} already",
-                               "move it to another track")  # fmt: skip
-        return above
-    before = _layout(timeline)
+    if above > timeline.GetTrackCount("video") or timeline.GetTrackName("video", above) != TRACK:
+        return None
+    _unlocked(timeline, above)
+    leaving = {one.item.GetUniqueId() for one in before}
+    taken = _taken(timeline, above, clip)
+    other = next((item for item in taken if item.GetUniqueId() not in leaving), None)
+    if other is not None:
+        raise RefusedError("occupied", f"{clip.name}: on track V{above} {TRACK!r} is {other.GetName()} already",
+                           "move it to another track")  # fmt: skip
+    return None if taken else above
+
+
+def _track(timeline: api.Timeline, clip: Clip, before: Sequence[Placed], undo: Undo) -> int:
+    """The track of ours just above the plate's, if it is free; else a new one there."""
+    found = _free(timeline, clip, before)
+    if found is not None:
+        return found
+    above, count = clip.track + 1, timeline.GetTrackCount("video")
+    layout = _layout(timeline)
     timeline.AddTrack("video", {"index": above})
     if timeline.GetTrackCount("video") != count + 1:
         raise RefusedError("place", f"Resolve made no track above V{clip.track}", "unlock the timeline")
     # Older versions add at the top whatever index is given.
     after = _layout(timeline)
-    made = next(track for track in (above, count + 1) if after[: track - 1] + after[track:] == before)
+    made = next(track for track in (above, count + 1) if after[: track - 1] + after[track:] == layout)
     undo.add(lambda: timeline.DeleteTrack("video", made))
     timeline.SetTrackName("video", made, TRACK)
     return made
@@ -211,11 +253,12 @@ def _layout(timeline: api.Timeline) -> list[list[str]]:
     ]
 
 
-def _taken(timeline: api.Timeline, track: int, clip: Clip) -> str | None:
-    for item in timeline.GetItemListInTrack("video", track) or []:
-        if api.whole(item.GetStart()) < clip.end and api.whole(item.GetEnd()) > clip.start:
-            return api.text(item.GetName()) or "a clip"
-    return None
+def _taken(timeline: api.Timeline, track: int, clip: Clip) -> list[api.TimelineItem]:
+    return [
+        item
+        for item in timeline.GetItemListInTrack("video", track) or []
+        if api.whole(item.GetStart()) < clip.end and api.whole(item.GetEnd()) > clip.start
+    ]
 
 
 def _appended(
@@ -287,88 +330,11 @@ def _dressed(clip: Clip, item: api.TimelineItem) -> list[str]:
     return warnings
 
 
-def _mark(item: api.TimelineItem, record: Record) -> None:
+def mark(item: api.TimelineItem, record: Record) -> None:
+    """Set the marker that tells what a result is of; raises RefusedError `place`."""
     note = f"job {record.job}, version {record.version}"
     if not item.AddMarker(record.head, "Purple", TRACK, note, 1, record.text()):
         raise RefusedError("place", "Resolve set no marker on the result", "run again")
-
-
-# ---------------------------------------------------------------------------------------------------- versions
-
-
-def version_up(
-    clip: Clip, there: api.TimelineItem, before: Record, result: Result, save: Callable[[], object]
-) -> list[str]:
-    """Show another version in place of the one that is there; what Resolve forgets on the way is put back.
-
-    Raises:
-        RefusedError: `replace`; the version before is shown again.
-    """
-    media = there.GetMediaPoolItem()
-    if media is None:
-        raise RefusedError("replace", f"{clip.name}: the result has lost its media", "remove it, then run again")
-    old_files = sequence.parse(api.text(media.GetClipProperty("File Path")))
-    kept = _memory(media)
-    with _all_or_nothing() as undo:
-        if old_files is not None:
-            undo.add(lambda: _replace(media, old_files, kept))
-        _replace(media, result.files, kept)
-        found = sequence.parse(api.text(media.GetClipProperty("File Path")))
-        if found is None or (found.folder, found.first, found.last) != (
-            result.files.folder,
-            result.files.first,
-            result.files.last,
-        ):
-            raise RefusedError("replace", f"{clip.name}: Resolve did not take {result.files.pattern}",
-                               "remove the result, then run again")  # fmt: skip
-        warnings = _described(media, clip, result)
-        there.DeleteMarkerByCustomData(before.text())
-        undo.add(lambda: _mark(there, before))
-        _mark(there, result.record)
-        undo.add(lambda: there.DeleteMarkerByCustomData(result.record.text()))
-        where = (api.whole(there.GetStart()), api.whole(there.GetEnd()), api.whole(there.GetLeftOffset()))
-        if where != (clip.start, clip.end, result.record.head):
-            raise RefusedError("replace", f"{clip.name}: the result moved to {where}", "remove it, then run again")
-        save()
-    return warnings
-
-
-def _replace(media: api.MediaPoolItem, files: sequence.Sequence, kept: dict[str, Any]) -> None:
-    media.ReplaceClip(files.path(files.first))
-    _remembered(media, kept)
-
-
-def _memory(media: api.MediaPoolItem) -> dict[str, Any]:
-    return {
-        "name": api.text(media.GetName()),
-        "metadata": dict(media.GetMetadata() or {}),
-        "third": dict(media.GetThirdPartyMetadata() or {}),
-        "markers": {float(frame): dict(marker) for frame, marker in (media.GetMarkers() or {}).items()},
-        "flags": list(media.GetFlagList() or []),
-        "color": api.text(media.GetClipColor()),
-        "properties": {name: api.text(media.GetClipProperty(name)) for name in _KEPT},
-    }
-
-
-def _remembered(media: api.MediaPoolItem, kept: dict[str, Any]) -> None:
-    for name, value in kept["properties"].items():
-        if value:
-            color.put(media, name, value)
-    if kept["metadata"]:
-        media.SetMetadata(kept["metadata"])
-    if kept["third"]:
-        media.SetThirdPartyMetadata(kept["third"])
-    there = {float(frame) for frame in media.GetMarkers() or {}}
-    for frame, marker in kept["markers"].items():
-        if frame not in there:
-            told = [marker.get(key, "") for key in ("color", "name", "note")]
-            media.AddMarker(frame, told[0], told[1], told[2], marker.get("duration", 1), marker.get("customData", ""))
-    for flag in kept["flags"]:
-        if flag not in (media.GetFlagList() or []):
-            media.AddFlag(flag)
-    if kept["color"]:
-        media.SetClipColor(kept["color"])
-    media.SetName(kept["name"])
 
 
 # ------------------------------------------------------------------------------------------------------ remove
@@ -377,19 +343,33 @@ def _remembered(media: api.MediaPoolItem, kept: dict[str, Any]) -> None:
 def remove(project: api.Project, timeline: api.Timeline, item: api.TimelineItem) -> None:
     """Take a result off: item, media, and the track and bin that are empty then. Its files stay.
 
+    Media that another timeline shows stays, too.
+
     Raises:
         RefusedError: `locked`.
     """
     track = track_of(item, timeline)
-    if timeline.GetIsTrackLocked("video", track):
-        raise RefusedError("locked", f"track V{track} is locked", "unlock it")
+    _unlocked(timeline, track)
     pool = project.GetMediaPool()
     media = item.GetMediaPoolItem()
     timeline.DeleteClips([item], False)
-    if media is not None:
+    if media is not None and not shown(project, media):
         pool.DeleteClips([media])
     if not timeline.GetItemListInTrack("video", track) and timeline.GetTrackName("video", track) == TRACK:
         timeline.DeleteTrack("video", track)
     folder = ours(pool, make=False)
     if folder is not None and not folder.GetClipList() and not folder.GetSubFolderList():
         pool.DeleteFolders([folder])
+
+
+def shown(project: api.Project, media: api.MediaPoolItem, besides: api.TimelineItem | None = None) -> bool:
+    """Whether any timeline has an item of some media, other than one that is known."""
+    wanted, known = media.GetUniqueId(), besides.GetUniqueId() if besides is not None else None
+    for index in range(1, project.GetTimelineCount() + 1):
+        timeline = project.GetTimelineByIndex(index)
+        for track in range(1, timeline.GetTrackCount("video") + 1):
+            for item in timeline.GetItemListInTrack("video", track) or []:
+                there = item.GetMediaPoolItem()
+                if there is not None and there.GetUniqueId() == wanted and item.GetUniqueId() != known:
+                    return True
+    return False

@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vfxswap_bridge import BridgeError
+from vfxswap_bridge import BridgeError, files
 from vfxswap_resolve import api
 
 KEY = "vfxswap"
@@ -31,7 +31,7 @@ class Record:
     """What a result on the timeline is of; it travels in the marker's custom data.
 
     Attributes:
-        job: id of the job, as on the marker.
+        job: id of the job, as on the marker: how the sha256 of its job.json begins.
         plate: Resolve's id of the plate's timeline item.
         folder: of its versions.
         version: shown.
@@ -41,6 +41,7 @@ class Record:
         head: frames before the clip.
         first: number of the result's first frame.
         last: number of the result's last frame.
+        part: whether it is of a marked part of its plate.
     """
 
     job: str
@@ -53,6 +54,7 @@ class Record:
     head: int
     first: int
     last: int
+    part: bool = False
 
     def text(self) -> str:
         """As custom data."""
@@ -122,9 +124,8 @@ def make(folder: str) -> str:
 
 
 def remember(path: str, facts: dict[str, Any]) -> None:
-    """Write down what something was made from."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(facts, file, indent=2)
+    """Write down what something was made from; raises BridgeError where it cannot be."""
+    files.write_text(path, json.dumps(facts, indent=2) + "\n")
 
 
 def recall(path: str) -> Any:

@@ -13,9 +13,9 @@ import vfxswap_bridge as bridge
 from vfxswap_bridge import BridgeError, files
 from vfxswap_resolve import clips
 
-SWAP, REMOVE, EXPORT = "swap", "remove", "otio"
-ACTIONS = (SWAP, REMOVE, EXPORT)
-"""Swap; take results off the timeline again; write the timeline as OTIO for `vfxswap otio`."""
+SWAP, REMOVE, EXPORT, IMPORT = "swap", "remove", "otio", "otio-in"
+ACTIONS = (SWAP, REMOVE, EXPORT, IMPORT)
+"""Swap; take results off the timeline again; write the timeline as OTIO for `vfxswap otio`; take what that made in."""
 
 MOST_HANDLES = 240
 

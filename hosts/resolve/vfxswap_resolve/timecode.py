@@ -28,7 +28,7 @@ def to_frames(timecode: str, rate: float) -> int:
 
 
 def from_frames(count: int, rate: float, *, drop: bool = False) -> str:
-    """The timecode of a frame since 00:00:00:00."""
+    """The timecode of a frame since 00:00:00:00; after a day it begins anew."""
     base = round(rate)
     if drop:
         lost = _dropped(base)
@@ -39,7 +39,7 @@ def from_frames(count: int, rate: float, *, drop: bool = False) -> str:
     seconds, frames = divmod(count, base)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if drop else ':'}{frames:02d}"
+    return f"{hours % 24:02d}:{minutes:02d}:{seconds:02d}{';' if drop else ':'}{frames:02d}"
 
 
 def moved(timecode: str, by: int, rate: float) -> str:

@@ -26,6 +26,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
+from . import exchange, light
+
 # ---------------------------------------------------------------------------------------------- the stub
 
 
@@ -138,6 +140,7 @@ class World:
         self.index_known = True
         self.bin_stuck = False
         self.drops_appends = False
+        self.refuses_timelines = False
         self.sequence_rate = "24"
         self.source_end_counts = True
         self.takes = True
@@ -147,6 +150,7 @@ class World:
         self.page = "color"
         self.timecode = "01:00:01:00"
         self.film: list[Path] = []
+        self.manages_color = False
         self.root = Folder(self, "Master")
         self.folder = self.root
         self.project = Project(self)
@@ -512,7 +516,7 @@ class Timeline(Thing):
     def Export(self, fileName: str, exportType: Any, exportSubtype: Any) -> bool:
         if (exportType, exportSubtype) != (Resolve.EXPORT_OTIO, Resolve.EXPORT_NONE):
             return False
-        Path(fileName).write_text("{}")
+        exchange.write(self, fileName)
         return True
 
 
@@ -602,8 +606,14 @@ class MediaPool(Thing):
     def ImportTimelineFromFile(self, filePath: str, importOptions: Any) -> Any:
         if any(one.name == importOptions["timelineName"] for one in self.world.project.timelines):
             return None
-        made = Timeline(self.world, importOptions["timelineName"])
+        assert importOptions["importSourceClips"]
+        if self.world.refuses_timelines:
+            return None
+        name = importOptions["timelineName"]
+        made = exchange.read(self.world, filePath, name, (Timeline, TimelineItem, MediaPoolItem))
+        self.world.folder.clips.append(made.pool)
         self.world.project.timelines.append(made)
+        self.world.project.timeline = made
         return made
 
 
@@ -751,7 +761,10 @@ def _write(job: dict[str, Any], world: World) -> None:
     for index in range(count):
         number = settings["ClipStartFrame"] + index
         target = Path(settings["TargetDir"]) / f"{settings['CustomName']}{number:08d}.exr"
-        shutil.copy(world.film[item.offset + index], target)
+        if world.manages_color:
+            light.render(world, job, item.media, world.film[item.offset + index], target)
+        else:
+            shutil.copy(world.film[item.offset + index], target)
         if index == count - 1 and world.render in ("empty", "cut"):
             data = target.read_bytes()
             target.write_bytes(b"" if world.render == "empty" else data[: len(data) // 2])

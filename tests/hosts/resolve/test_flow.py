@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import opentimelineio as otio
 import pytest
-from vfxswap_bridge import BridgeError, Handle
-from vfxswap_resolve import place, records
+from vfxswap_bridge import BridgeError, Handle, sha256
+from vfxswap_resolve import records, results, timecode
 from vfxswap_resolve.api import RefusedError
 from vfxswap_resolve.flow import Flow
 from vfxswap_resolve.settings import Settings
@@ -56,6 +57,7 @@ def test_a_clip_with_files_of_its_own_is_not_rendered(world: World, chosen: Sett
     record = records.of_item(item)
     assert record is not None
     assert record.job in marker["note"]
+    assert sha256(f"{record.folder}/v001/job.json").startswith(record.job)
     assert record.plate == timeline.current.uid
     job = job_of(item)
     assert (job["plate"], job["frames"]) == (str(PLATE / "plate.%04d.exr"), "1004-1011")
@@ -181,6 +183,85 @@ def test_a_plate_that_moved_gets_its_result_anew(world: World, chosen: Settings)
     assert [(item.start, item.length, item.offset) for item in above(world)] == [(86411, 5, 1)]
 
 
+@pytest.mark.parametrize("trap", ["drops_appends", "saves"])
+def test_a_plate_that_moved_keeps_its_result_until_there_is_another(world: World, chosen: Settings, trap: str) -> None:
+    run(world, chosen)
+    plate = world.project.timeline.current
+    plate.start, plate.length, plate.offset = 86411, 5, 3
+    before = world.snapshot()
+    setattr(world, trap, trap != "saves")
+    with pytest.raises(RefusedError):
+        run(world, chosen)
+    assert world.snapshot() == before
+
+
+def test_a_result_that_was_trimmed_is_placed_anew(world: World, chosen: Settings) -> None:
+    run(world, chosen)
+    (item,) = above(world)
+    item.length = 3
+    run(world, chosen)
+    assert [(item.start, item.length, item.offset) for item in above(world)] == [(86410, 6, 1)]
+    assert [track["name"] for track in world.project.timeline.tracks] == ["", "vfxswap", ""]
+
+
+def test_parts_of_a_clip(world: World, chosen: Settings) -> None:
+    """Two marked parts of one clip have a result each; a part is done again as a part, wherever its plate is now."""
+    timeline, ranged = world.project.timeline, with_(chosen, scope="range", handles=0)
+    plate = timeline.current
+    timeline.tracks[0]["items"] = [plate]
+    for marks in ((86410, 86411), (86414, 86415)):
+        timeline.marks = {"video": {"in": marks[0], "out": marks[1]}}
+        run(world, ranged)
+    assert [(item.start, item.length, item.offset) for item in above(world)] == [(86410, 2, 0), (86414, 2, 0)]
+    second = above(world)[1]
+    timeline.current = second
+    plain = with_(chosen, handles=0)
+    assert run(world, plain)[0].version == 3
+    assert [(item.start, job_of(item)["frames"]) for item in above(world)] == [
+        (86410, "1005-1006"),
+        (86414, "1009-1010"),
+    ]
+    # What moved together stays together: a version up in place.
+    for item in (plate, *above(world)):
+        item.start += 100
+    run(world, plain)
+    assert [item.start for item in above(world)] == [86510, 86514]
+    assert above(world)[1] is second
+    timeline.current = above(world)[1]
+    Flow(world.resolve, plain, Talk(plain)).remove()
+    assert [item.start for item in above(world)] == [86510]
+    # The whole clip stands for its parts.
+    timeline.current = plate
+    run(world, plain)
+    assert [(item.start, item.length) for item in above(world)] == [(86510, 6)]
+    assert len(world.root.folders[0].clips) == 1
+
+
+def test_a_duplicated_timeline(world: World, chosen: Settings) -> None:
+    """Its items have other ids and share their media with the first one, which is left alone."""
+    run(world, chosen)
+    first = world.project.timeline
+    other = Timeline(world, "Edit copy", tracks=3)
+    for number, track in enumerate(first.tracks, 1):
+        other.tracks[number - 1]["name"] = track["name"]
+        for item in track["items"]:
+            twin = other.put(number, TimelineItem(world, item.media, item.start, item.length, item.offset, item.name))
+            twin.markers = dict(item.markers)
+    world.project.timelines.append(other)
+    world.project.timeline = other
+    other.current = other.tracks[1]["items"][0]
+    before = first.told()
+    (report,) = run(world, chosen)
+    assert report.version == 2
+    (item,) = above(world)
+    assert item.media.properties["File Path"].endswith("/v002/swap.[1004-1011].exr")
+    assert first.told() == before
+    other.current = item
+    Flow(world.resolve, chosen, Talk(chosen)).remove()
+    assert first.told() == before
+    assert [clip.name for clip in world.root.folders[0].clips] == ["talk vfxswap v001"]
+
+
 def test_a_result_without_its_plate(world: World, chosen: Settings) -> None:
     run(world, chosen)
     timeline = world.project.timeline
@@ -257,6 +338,16 @@ def test_locked_and_occupied(world: World, chosen: Settings) -> None:
     timeline.tracks[1]["items"].clear()
     timeline.tracks[1]["locked"] = True
     assert "track V2 'vfxswap' is locked" in str(refused(world, chosen, "locked"))
+    # Before anything is rendered.
+    assert not Path(chosen.folder).exists()
+    timeline.tracks[1]["locked"] = False
+    run(world, chosen)
+    timeline.tracks[1]["locked"] = True
+    refused(world, chosen, "locked")
+    before = world.snapshot()
+    with pytest.raises(RefusedError, match="is locked"):
+        Flow(world.resolve, chosen, Talk(chosen)).remove()
+    assert world.snapshot() == before
 
 
 def test_missing_frames_of_the_plate(world: World, chosen: Settings, tmp_path: Path) -> None:
@@ -383,7 +474,7 @@ def test_a_cancelled_batch_stops(world: World, chosen: Settings) -> None:
 
     with pytest.raises(RefusedError, match="talk later: cancelled"):
         run(world, with_(chosen, scope="track"), talk, slow)
-    assert len(place.results(world.project.timeline)) == 1
+    assert len(results.on(world.project.timeline)) == 1
 
 
 def test_a_run_that_was_stopped_goes_on_in_its_version(world: World, chosen: Settings) -> None:
@@ -411,6 +502,22 @@ def test_two_projects_and_two_clips_share_no_folder(world: World, chosen: Settin
     run(world, with_(chosen, scope="track"))
     other = Timeline(world, "Other")
     assert other.uid
-    folders = {record.folder for _, record in place.results(world.project.timeline).values()}
+    folders = {one.record.folder for one in results.on(world.project.timeline)}
     assert len(folders) == 2
     assert all(folder.startswith(f"{chosen.folder}/Show_1/talk") for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("rate", "drop"),
+    [(23.976, False), (24.0, False), (25.0, False), (29.97, False), (29.97, True), (50.0, False), (59.94, True)],
+)
+def test_timecodes_are_those_of_otio(rate: float, drop: bool) -> None:
+    for count in (0, 1, 47, 1799, 1800, 17981, 17982, 107892, 108000, 2000000):
+        said = otio.opentime.RationalTime(count, rate).to_timecode(rate, drop)
+        assert timecode.from_frames(count, rate, drop=drop) == said
+        assert timecode.to_frames(said, rate) == count
+        assert timecode.to_frames(timecode.moved(said, 8, rate), rate) == count + 8
+    # Over midnight it begins anew.
+    assert timecode.moved("23:59:59:20", 10, rate).startswith("00:00:00" if rate < 30 else "23:59:59")
+    with pytest.raises(BridgeError, match="is no timecode"):
+        timecode.to_frames("1:2", rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
 import types
@@ -14,6 +15,7 @@ from vfxswap_bridge import BridgeError
 from vfxswap_resolve import main, settings, transfer
 from vfxswap_resolve.api import RefusedError
 from vfxswap_resolve.front import Console, window_possible
+from vfxswap_resolve.running import Running
 from vfxswap_resolve.settings import Settings
 from vfxswap_resolve.window import Window
 
@@ -25,6 +27,7 @@ from .test_flow import above
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vfxswap_bridge.start", copying)
+    monkeypatch.setattr("vfxswap_bridge.WarmWorker.submit", lambda self, job: copying(job))
 
 
 def module() -> Any:
@@ -139,6 +142,45 @@ def test_without_settings_the_free_edition_gets_a_form(world: World, capsys: Any
     form = json.loads(Path(settings.path()).read_text())
     assert form["model"] == ""
     assert set(form) >= {"consents", "shot", "scope", "folder", "answers"}
+
+
+def test_a_run_without_a_window_is_cancelled_by_another_start(
+    world: World, chosen: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from vfxswap_bridge import Handle
+
+    starts: list[bool] = []
+
+    def slow(job: str) -> Handle:
+        handle = Handle(job, None, lambda: handle.finish(75))
+        starts.append(main.start(world.resolve))  # the artist, meanwhile
+        return handle
+
+    monkeypatch.setattr("vfxswap_bridge.start", slow)
+    monkeypatch.setattr(sys, "stdin", None)
+    world.studio = False
+    settings.save(settings.path(), chosen)
+    before = world.snapshot()
+    assert not main.start(world.resolve)
+    assert starts == [False]
+    said = capsys.readouterr().out.splitlines()
+    assert "vfxswap: to cancel, start VfxSwap from the menu once more" in said
+    assert "vfxswap: a run was going on and is asked to stop; start again for another" in said
+    assert said[-1].startswith("vfxswap: cancelled: talk: cancelled")
+    assert world.snapshot() == before
+    assert [path.name for path in Path(settings.path()).parent.iterdir()] == ["resolve.json"]
+
+
+def test_one_run_at_a_time(world: World, chosen: Settings, worker: None) -> None:
+    running = Running(settings.path())
+    running.begin(window=True)
+    talk = Talk(chosen)
+    assert not main.start(world.resolve, front=talk)
+    assert "busy: vfxswap is at work already" in talk.said[-1]
+    # A run that was killed is not waited for.
+    os.utime(running.mark, (1, 1))
+    assert main.start(world.resolve, front=talk)
+    assert not running.other()
 
 
 def test_prompts(chosen: Settings) -> None:
@@ -264,14 +306,35 @@ def test_the_menu_entry_never_raises(capsys: Any) -> None:
 # ---------------------------------------------------------------------------------------------------- OTIO
 
 
-def test_otio_out_and_in(world: World, chosen: Settings, tmp_path: Path) -> None:
+def test_otio_out_and_in(world: World, chosen: Settings) -> None:
+    """What goes out comes back at its place, under a name of its own."""
     talk = Talk(with_(chosen, action="otio"))
     assert main.start(world.resolve, front=talk)
-    assert "Edit.otio is written; vfxswap otio" in talk.said[0]
-    path = f"{chosen.folder}/Edit.otio"
-    assert transfer.load(world.project, path).GetName() == "Edit 2"
-    with pytest.raises(BridgeError, match="run `vfxswap otio` first"):
-        transfer.load(world.project, str(tmp_path / "none.otio"))
+    assert f"{chosen.folder}/Edit.otio is written; `vfxswap otio " in talk.said[0]
+    inward = Talk(with_(chosen, action="otio-in"))
+    assert not main.start(world.resolve, front=inward)
+    assert "otio: there is no" in inward.said[-1]
+    assert "Edit.vfxswap.otio" in inward.said[-1]
+    assert world.root.folders == []
+    Path(f"{chosen.folder}/Edit.otio").rename(f"{chosen.folder}/Edit.vfxswap.otio")
+    before, edit = world.snapshot(), world.project.timeline
+    for name in ("Edit vfxswap", "Edit vfxswap 2"):
+        world.project.timeline = edit
+        assert main.start(world.resolve, front=Talk(with_(chosen, action="otio-in")))
+        assert world.project.timeline.name == name
+        there = [[(item.start, item.length, item.offset, item.media) for item in row["items"]] for row in edit.tracks]
+        assert there == [
+            [(item.start, item.length, item.offset, item.media) for item in row["items"]]
+            for row in world.project.timeline.tracks
+        ]
+    after = world.snapshot()
+    assert (after["folder"], after["page"], after["timelines"][0]) == ("Master", before["page"], before["timelines"][0])
+    assert [clip.name for clip in world.root.folders[0].clips] == ["Edit vfxswap", "Edit vfxswap 2"]
+    world.refuses_timelines = True
+    world.project.timeline = edit
+    refused = Talk(with_(chosen, action="otio-in"))
+    assert not main.start(world.resolve, front=refused)
+    assert "Resolve did not take" in refused.said[-1]
 
 
 def test_a_version_without_otio(world: World, chosen: Settings) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from vfxswap_bridge import BridgeError
-from vfxswap_resolve import color, exr, sequence
+from vfxswap_resolve import color, exr, records, sequence
 from vfxswap_resolve.api import RefusedError
 from vfxswap_resolve.settings import Settings
 
+from tests.support import write_frame
+
+from . import light
 from .conftest import PLATE, Talk, film, with_
-from .fake import World
+from .fake import World, bracketed
 from .test_flow import above, job_of, refused, run
 
 
@@ -193,6 +197,52 @@ def test_a_timeline_that_takes_no_linear_output(world: World, chosen: Settings) 
     film(world)
     world.takes = False
     assert "highlights would be lost" in str(refused(world, chosen, "color"))
+
+
+@pytest.fixture(scope="module")
+def rushes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo plate as a camera's log, eight times as bright: more than a display shows."""
+    folder = tmp_path_factory.mktemp("rushes")
+    log = light.config().from_working("ARRI LogC4")
+    for number in range(1004, 1008):
+        rgb = log.apply(8 * light.pixels(PLATE / f"plate.{number}.exr"))
+        write_frame(folder / f"A.{number}.exr", rgb, dtype=np.float32)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("science", "media", "off"),
+    [
+        ("davinciYRGBColorManagedv2", "film", 2e-3),
+        ("davinciYRGBColorManagedv2", "files", 0.0),
+        ("acescct", "film", 2e-3),
+        ("acescct", "files", 0.0),
+        ("davinciYRGB", "film", 0.0),
+        ("davinciYRGB", "files", 0.0),
+    ],
+)
+def test_the_result_is_shown_as_its_plate(
+    world: World, chosen: Settings, rushes: Path, science: str, media: str, off: float
+) -> None:
+    """With a worker that changes nothing: as outside of the matte. `off` is half's rounding of a rendered plate."""
+    world.film = [rushes / f"A.{number}.exr" for number in range(1003, 1009)]
+    world.manages_color = True
+    world.project.settings["colorScienceMode"] = science
+    world.project.timeline.current.length = 2
+    clip = film(world)
+    if media == "files":
+        clip.properties["File Path"] = bracketed(rushes, "A.", 4, ".exr", 1003, 1008)
+        clip.properties["Frames"] = "6"
+    clip.properties["IDT" if science == "acescct" else "Input Color Space"] = "ARRI LogC4"
+    run(world, chosen, Talk(chosen, answers=["ARRI LogC4"]))
+    (item,) = above(world)
+    for index in range(2):
+        before = light.shown(world, clip, world.film[2 + index])
+        record = records.of_item(item)
+        assert record is not None
+        after = light.shown(world, item.media, f"{record.folder}/v001/swap.{record.first + 1 + index:04d}.exr")
+        np.testing.assert_allclose(after, before, rtol=off, atol=off and 1e-4)
+        assert before.max() > (0.5 if science == "davinciYRGB" else 4)
 
 
 # ---------------------------------------------------------------------------------------------------- files
