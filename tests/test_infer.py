@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,23 @@ def test_loading_every_network_prints_nothing():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def test_the_runtime_reports_to_nobody_and_leaves_nothing(tmp_path: Path):
+    """Its reporter keeps a device id and a queue of what it will send below $HOME: switched off there is neither."""
+    switches = {"ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI", "GITHUB_ACTIONS", "XDG_CACHE_HOME"}
+    kept = {name: value for name, value in os.environ.items() if name not in switches}
+    program = "from vfxswap import infer; infer.session(infer.weights('person'), device='cpu')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**kept, "HOME": str(tmp_path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_every_file_of_the_package_is_loaded_with_the_reporter_off():
+    """Loading any module runs the package's first: whoever imports the runtime comes later."""
+    program = "import vfxswap, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vfxswap import atomic, exr, marks, pipeline, qc
+from vfxswap import atomic, exr, marks, pipeline, provenance, qc
 from vfxswap.color import ModelSpace
 from vfxswap.errors import ModelError
 from vfxswap.events import CancelToken, EventSink
@@ -78,7 +78,7 @@ def run(shipped: Path, output: Path, *, sink: EventSink, cancel: CancelToken) ->
     job = job.replace(output=str(output / "swapped.%04d.exr"))
     gate = Gate(KeyRing.load(job.keyring), list(job.consents))
     ready = pipeline.prepare(job, gate=gate, sink=sink, cancel=cancel)
-    render_frames(ready, sink=sink, cancel=cancel)
+    render_frames(ready, sink=sink, cancel=cancel, sign=provenance.own_key)
     sheet = ready.sheets[0]
     faces = sheet.targets[0].faces
     identities = _identities(shipped / "identities.json")
@@ -90,6 +90,8 @@ def run(shipped: Path, output: Path, *, sink: EventSink, cancel: CancelToken) ->
         scores.append(shown.score(scorer, faces[frame]))
         rows.append(shown.row(faces[frame]))
     _write_sheet(output / SHEET, rows)
+    manifest = provenance.manifest_path(sheet.output.folder, sheet.output.name)
+    provenance.embed(output / SHEET, shows=[manifest] if manifest.is_file() else [])
     report = DemoReport(output, tuple(scores))
     text = json.dumps({"mean": asdict(report.mean), "frames": [asdict(score) for score in scores]}, indent=1)
     atomic.write_text(output / SCORES, text + "\n")

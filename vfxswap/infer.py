@@ -33,6 +33,9 @@ Device = Literal["auto", "cpu", "cuda"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
+# For whoever loaded the runtime before this package, which switches it off beforehand (vfxswap/__init__.py).
+ort.disable_telemetry_events()
+
 # Errors only: the runtime's warnings (unused initializers, node placement) say nothing a user can act on.
 _SEVERITY_ERROR = 3
 
@@ -240,6 +243,22 @@ def _cuda_libraries() -> list[str]:
         return [f"cudart64_{major}.dll", f"cublas64_{major}.dll", f"cublasLt64_{major}.dll", "cudnn64_9.dll"]
     toolkit = [f"lib{name}.so.{major}" for name in ("cudart", "cublas", "cublasLt")]
     return [*toolkit, "libcurand.so.10", "libcudnn.so.9"]
+
+
+def built_with() -> tuple[str, ...]:
+    """The providers that this onnxruntime is built with; this package asks for CUDA and CPU, never for another."""
+    return tuple(map(str, ort.get_available_providers()))
+
+
+def cuda_remedy() -> str:
+    """What would make CUDA usable here, for `vfxswap doctor`; "" when it is, or never can be."""
+    problem = cuda_problem()
+    if CUDA not in ort.get_available_providers():
+        there_is_one = platform.system() in ("Linux", "Windows") and platform.machine() in ("x86_64", "AMD64")
+        return "pip uninstall onnxruntime, then pip install onnxruntime-gpu" if there_is_one else ""
+    if problem and not _driver_devices():
+        return "nothing, without an NVIDIA GPU; with one install its driver, until nvidia-smi lists the GPU"
+    return _cuda_hint() if problem else ""
 
 
 def _cuda_hint() -> str:

@@ -1,6 +1,14 @@
-"""The mark that pictures of swaps carry where people see them: review pages, contact sheets, strips, previews.
+"""The mark that pictures of swaps carry where people see them: review pages, contact sheets, strips, previews, movies.
 
 Masters carry none: their pixels are for the compositor, and the manifest says what they are (docs/provenance.md).
+
+How to mark, by what is written:
+
+- a picture: write `altered_png(rgb)`; of one that is a PNG already and shows its mark, `tagged_png(png)`.
+- a page: `HTML_META` in its head, `HTML` first in its body. It needs no style sheet, and pictures in it need no band.
+- a movie: `stamped(rgb)` for every frame.
+
+Then, for pictures and movies, `provenance.embed(path, shows=manifests)` puts C2PA into the file, where it can hold it.
 """
 
 from __future__ import annotations
@@ -41,10 +49,14 @@ _XMP = (
 def stamped(picture: AnyArray) -> AnyArray:
     """(H + band, W, 3) uint8 RGB: the picture with a line below it that says that it is altered.
 
-    The band is as high as can be read, and narrower than that only where the words would not fit the width.
+    The band is as high as can be read, an even number of rows for movies' sake; its words are smaller than that only
+    where they would not fit the width.
+
+    Args:
+        picture: (H, W, 3) uint8, RGB, as displayed.
     """
     width = picture.shape[1]
-    height = max(_LEAST, picture.shape[0] // 40)
+    height = max(_LEAST, picture.shape[0] // 80 * 2)
     scale = cv2.getFontScaleFromHeight(cv2.FONT_HERSHEY_SIMPLEX, round(height * 0.55))
     (long, _), _ = cv2.getTextSize(ALTERED, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= min(1.0, (width - 8) / max(1, long))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from datetime import timedelta
@@ -226,6 +227,8 @@ def test_the_sidecar_says_what_was_done_and_is_untrusted_elsewhere(out: Path, of
     actions = claim["assertions"][0]["data"]["actions"]
     assert [action["action"] for action in actions] == ["c2pa.opened", "c2pa.edited"]
     assert actions[1]["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    told = next(one["data"] for one in claim["assertions"] if one["label"] == "org.vfxswap.provenance")
+    assert (told["sequence"], told["frames"]) == ("out", "1001-1004")
     assert [code["code"] for code in active["validation_status"]] == ["signingCredential.untrusted"]
     (out / "out.c2pa").unlink()
     assert said(findings(out, office.trust)) == [("VS-PRV-007", "sidecar", "out.c2pa", None)]
@@ -426,6 +429,28 @@ def test_two_sequences_of_a_folder_are_told_apart(out: Path, office: Office):
     rewrite(out / "second.1001.exr", change=True)
     assert findings(out / "out.provenance.json", office.trust) == []
     assert len(findings(out, office.trust)) == 1
+
+
+def test_files_with_the_bytes_that_were_signed_are_not_decoded(tmp_path: Path, office: Office):
+    """A frame of one byte, recorded as such, could not be: of pixels only the hash in its record is there."""
+    render(tmp_path, [1001, 1002])
+    one = shards.read(shards.path(tmp_path, "out", 1001))
+    assert one is not None
+    for file in one.files:
+        (tmp_path / file.name).write_bytes(b"x")
+    byte = hashlib.sha256(b"x").hexdigest()
+    files = tuple(file.model_copy(update={"size": 1, "sha256": byte}) for file in one.files)
+    shards.write(
+        tmp_path,
+        provenance.Shard.of(
+            sequence="out", frame=1001, key=one.key, altered=True, plate=one.plate, files=files, made=one.made
+        ),
+    )
+    provenance.merge(tmp_path, "out", signer=office.farm, clock=clock)
+    assert findings(tmp_path, office.trust, frames=[1001, 1002]) == []
+    (tmp_path / "out.1001.exr").write_bytes(b"y")
+    (found,) = findings(tmp_path, office.trust, frames=[1001, 1002])
+    assert (found.kind, found.frame) == ("unreadable", 1001), "another byte is looked into"
 
 
 def test_a_long_sequence_keeps_its_statement_small(tmp_path: Path, office: Office):

@@ -98,7 +98,9 @@ def net(material: Material, rounds: int) -> Result:
     model = material.model
     if model is not None:
         crop = ModelRgb(rng.random((model.resolution, model.resolution, 3), np.float32))
-        steps[f"model {model.card.architecture}, {model.resolution} pixels"] = lambda: model.swap(crop)
+        condition = model.card.condition
+        told = None if condition is None else np.zeros(len(condition.rest), np.float32)
+        steps[f"model {model.card.architecture}, {model.resolution} pixels"] = lambda: model.swap(crop, told)
     found = interleaved(steps, rounds=rounds)
     ratios = [
         Ratio(f"{name}: CPU over GPU", found.ratio(name, name.replace(", cpu", ", cuda")))

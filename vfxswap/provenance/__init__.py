@@ -1,11 +1,12 @@
 """Provenance: what was rendered, from what, under which consents, and whether it still is that (docs/provenance.md).
 
 Every frame is written with a shard. `merge` signs the shards of a sequence as one manifest; `verify` compares files
-with it and needs nothing but the public keys.
+with it and needs nothing but the public keys. `embed` puts C2PA into copies that people look at.
 """
 
 from __future__ import annotations
 
+from vfxswap.provenance.embedded import embed
 from vfxswap.provenance.manifest import Manifest, Rule, manifest_path
 from vfxswap.provenance.manifest import read as read_manifest
 from vfxswap.provenance.merging import Merged, merge
@@ -42,6 +43,7 @@ __all__ = [
     "Source",
     "Statement",
     "Trust",
+    "embed",
     "facts",
     "manifest_path",
     "merge",

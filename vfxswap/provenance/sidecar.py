@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import rfc8785
@@ -19,12 +20,13 @@ import rfc8785
 from vfxswap import __version__
 from vfxswap.errors import VfxSwapError
 from vfxswap.marks import SOURCE_TYPE
-from vfxswap.provenance import certificates
+from vfxswap.provenance import certificates, naming
 from vfxswap.provenance.records import Predicate
 from vfxswap.trust.keys import PrivateKey
 
 TYPE: Final = "text/plain"
 LABEL: Final = "org.vfxswap.provenance"
+DONE: Final = "A performer's face was replaced by another's, with both their consents."
 _UNTRUSTED: Final = "signingCredential.untrusted"
 _COSE: Final = b"\x84\x6aSignature1"
 _PLATE: Final = "plate"
@@ -37,6 +39,31 @@ def problem() -> str:
     return ""
 
 
+def context() -> Any:
+    """The settings of every call of c2pa: files that name an address make the library fetch it, unless it is told."""
+    import c2pa
+
+    settings = {
+        "core": {"allowed_network_hosts": []},
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+        "builder": {"thumbnail": {"enabled": False}},
+    }
+    return c2pa.Context(c2pa.Settings.from_dict(settings))
+
+
+def credential(signer: PrivateKey) -> Any:
+    """What c2pa signs with, for a `with`; no timestamp authority. Raises C2paError, OutputError or ResourceError."""
+    import c2pa
+
+    def sign(data: bytes) -> bytes:
+        # The same key signs manifests: what it signs here has to be a COSE structure, which is neither of the others.
+        if not data.startswith(_COSE):
+            raise ValueError("not a COSE signature structure")
+        return signer.secret.sign(data)
+
+    return c2pa.Signer.from_callback(sign, c2pa.C2paSigningAlg.ED25519, certificates.chain(signer), None)
+
+
 def make(listed: bytes, predicate: Predicate, signer: PrivateKey) -> tuple[bytes, str]:
     """The sidecar of the hash list, or nothing and the reason.
 
@@ -47,22 +74,14 @@ def make(listed: bytes, predicate: Predicate, signer: PrivateKey) -> tuple[bytes
     """
     import c2pa
 
-    def sign(data: bytes) -> bytes:
-        # The same key signs manifests: what it signs here has to be a COSE structure, which is neither of the others.
-        if not data.startswith(_COSE):
-            raise ValueError("not a COSE signature structure")
-        return signer.secret.sign(data)
-
     plates = [{"name": entry.plate.name, "sha256": entry.plate.sha256} for entry in predicate.frames]
     try:
-        chain = certificates.chain(signer)
-        context = c2pa.Context(c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}}))
-        builder = c2pa.Builder(json.dumps(_claim(predicate)), context=context)
+        builder = c2pa.Builder(json.dumps(_claim(predicate)), context=context())
         builder.set_no_embed()
         plate = {"title": predicate.made[0].job.plate, "relationship": "parentOf", "instance_id": _PLATE}
         builder.add_ingredient({**plate, "label": _PLATE}, "application/json", io.BytesIO(rfc8785.dumps(plates)))
-        with c2pa.Signer.from_callback(sign, c2pa.C2paSigningAlg.ED25519, chain, None) as credential:
-            return bytes(builder.sign(credential, TYPE, io.BytesIO(listed), io.BytesIO())), ""
+        with credential(signer) as signing:
+            return bytes(builder.sign(signing, TYPE, io.BytesIO(listed), io.BytesIO())), ""
     except (c2pa.C2paError, VfxSwapError) as error:
         return b"", f"c2pa could not make it: {error}"
 
@@ -72,7 +91,7 @@ def check(data: bytes, listed: bytes) -> tuple[str, bool]:
     import c2pa
 
     try:
-        with c2pa.Reader(TYPE, io.BytesIO(listed), manifest_data=data) as reader:
+        with c2pa.Reader(TYPE, io.BytesIO(listed), manifest_data=data, context=context()) as reader:
             found: dict[str, Any] = reader.get_validation_results() or {}
     except c2pa.C2paError as error:
         return f"it cannot be read: {error}", False
@@ -82,27 +101,31 @@ def check(data: bytes, listed: bytes) -> tuple[str, bool]:
 
 
 def _claim(predicate: Predicate) -> dict[str, Any]:
-    made = predicate.made[0]
-    people = [{"likeness": model.likeness, "double": model.double, "sha256": model.sha256} for model in made.models]
-    said = {
-        "sequence": predicate.sequence,
-        "frames": [predicate.frames[0].frame, predicate.frames[-1].frame, len(predicate.frames)],
-        "models": people,
-        "consents": sorted({consent.id for one in predicate.made for consent in one.consents}),
-    }
-    actions = [
+    actions: list[dict[str, Any]] = [
         {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PLATE]}},
-        {
-            "action": "c2pa.edited",
-            "digitalSourceType": SOURCE_TYPE,
-            "description": "A performer's face was replaced by another's, with both their consents.",
-        },
+        {"action": "c2pa.edited", "digitalSourceType": SOURCE_TYPE, "description": DONE},
     ]
+    return claim(f"{predicate.sequence}: hashes of all frames", actions=actions, said=said(predicate))
+
+
+def claim(title: str, *, actions: list[dict[str, Any]], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a C2PA manifest of ours holds: `said` is the assertion that is our own."""
     return {
         "claim_generator_info": [{"name": "vfxswap", "version": __version__}],
-        "title": f"{predicate.sequence}: hashes of all frames",
+        "title": title,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
-            {"label": LABEL, "data": said},
+            {"label": LABEL, "data": dict(said)},
         ],
+    }
+
+
+def said(predicate: Predicate) -> dict[str, Any]:
+    """A sequence in few words: people, models and consents."""
+    models = {model.sha256: model for made in predicate.made for model in made.models}.values()
+    return {
+        "sequence": predicate.sequence,
+        "frames": naming.compact(entry.frame for entry in predicate.frames),  # numbers in a list are shown as base64
+        "models": [{"likeness": model.likeness, "double": model.double, "sha256": model.sha256} for model in models],
+        "consents": sorted({consent.id for one in predicate.made for consent in one.consents}),
     }

@@ -64,10 +64,14 @@ def check_current(listed: TrustedList, *, now: datetime) -> None:
         )
 
 
+def files(ring: KeyRing) -> list[Path]:
+    """The files of the ring that should be lists, unread."""
+    return sorted(path for path in ring.folder.glob(_PATTERN) if not path.name.endswith(PUBLIC_SUFFIX))
+
+
 def lists(ring: KeyRing, *, now: datetime) -> tuple[TrustedList, ...]:
     """Every list in the ring; raises ConsentError VS-CON-005 if one of them is not validly signed."""
-    paths = sorted(path for path in ring.folder.glob(_PATTERN) if not path.name.endswith(PUBLIC_SUFFIX))
-    return tuple(read_list(path, ring, now=now) for path in paths)
+    return tuple(read_list(path, ring, now=now) for path in files(ring))
 
 
 def withdrawn(ring: KeyRing, *, now: datetime) -> dict[str, datetime]:

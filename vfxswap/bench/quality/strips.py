@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vfxswap import atomic, marks
+from vfxswap import atomic, marks, provenance
 from vfxswap.bench.quality.records import FrameScore
 from vfxswap.bench.quality.views import View
 from vfxswap.color import ColorConfig, ModelSpace
@@ -52,6 +52,7 @@ def write(path: Path, rows: Sequence[AnyArray]) -> None:
     sheet = np.concatenate([_line(_COLUMNS, rows[0].shape[1]), *rows], axis=0)
     atomic.make_folder(path.parent)
     atomic.write_bytes(path, marks.altered_png(sheet))
+    provenance.embed(path)
 
 
 def _line(words: Sequence[str], width: int) -> AnyArray:
