@@ -1,4 +1,4 @@
-"""Writes gizmos/VfxSwap.gizmo and gizmos/VfxSwapComp.gizmo: the knobs, the graph inside, and nothing else.
+"""Writes the gizmos: the knobs, the graph inside, and nothing else.
 
 Run it after a change here or of the job's schema (docs/schemas/job.json), which tooltips, limits and choices come from:
 
@@ -30,7 +30,9 @@ LAYERS = {
 
 # ------------------------------------------------------------------------------------------------ knobs
 
-_STRING, _FILE, _INT, _ENUM, _BOOL, _DOUBLE, _TAB, _BUTTON, _TEXT, _LINK, _LINES = 1, 2, 3, 4, 6, 7, 20, 22, 26, 41, 43
+_STRING, _FILE, _INT, _ENUM, _BOOL, _DOUBLE, _XY, _TAB, _BUTTON, _TEXT, _LINK, _LINES = (
+    1, 2, 3, 4, 6, 7, 12, 20, 22, 26, 41, 43,
+)  # fmt: skip
 
 _MISSING = "vfxswap is not installed here: the node shows what is cached, and can do no more."
 
@@ -156,6 +158,7 @@ def swap_tab(fields: Fields) -> list[Knob]:
         ),
         button("cancel", "Cancel", "Stop after the frame at hand; frames that are done are kept."),
         button("farm", "Write farm job", "Write the job that a farm runs, and say where it is."),
+        button("submit", "Submit ...", "Write the job and give it to a farm: OpenJD, OpenCue or Deadline."),
         button("reload", "Reload", "Read the cached frames again."),
         text("status", "status", "not rendered"),
     ]
@@ -325,6 +328,12 @@ def regrown() -> list[str]:
     return lines
 
 
+def limited() -> list[str]:
+    """The premultiplied face where the matte input lets it be seen."""
+    limit = "(parent.matte_invert ? 1 - mask.a : mask.a)"
+    return [f'expr{i} "{c} * {limit}"' for i, c in enumerate("rgba")]
+
+
 def comp(graph: Graph, plate: str, ingredients: str, matte: str, *, matte_number: int) -> str:
     """The comp from its ingredients, as vfxswap adds it up; returns the node that holds what is shown."""
     light = graph.add("Expression", "Light", [ingredients], (0, 100), *relit("face"), "expr3 face.alpha")
@@ -342,9 +351,7 @@ def comp(graph: Graph, plate: str, ingredients: str, matte: str, *, matte_number
     there = f'disable {{{{"!\\[exists parent.input{matte_number}]"}}}}'
     matte = graph.add("Dot", "MatteDot", [matte], (495, 430))
     face = graph.add("Copy", "MatteCopy", [face, matte], (0, 430), "from0 rgba.alpha", "to0 mask.a", there)
-    limit = "(parent.matte_invert ? 1 - mask.a : mask.a)"
-    limits = [f'expr{i} "{c} * {limit}"' for i, c in enumerate("rgba")]
-    face = graph.add("Expression", "MatteLimit", [face], (0, 480), *limits, there)
+    face = graph.add("Expression", "MatteLimit", [face], (0, 480), *limited(), there)
     face = graph.add("Multiply", "Mix", [face], (0, 530), "channels rgba", "value {{parent.mix}}")
     copied = [line for i, c in enumerate(("red", "green", "blue", "alpha"))
               for line in (f"from{i} rgba.{c}", f"to{i} rgba.{c}")]  # fmt: skip
@@ -435,11 +442,190 @@ def comp_only(fields: Fields) -> str:
     return gizmo("VfxSwapComp", about, "0x5c7a99ff", knobs, comp_graph(), calls={})
 
 
+# ------------------------------------------------------------------------------------------------ live
+
+TOLD = ("lids right", "lids left", "gaze right x", "gaze left x", "gaze right y", "gaze left y", "lips", "lips right",
+        "lips left", "mouth", "upper lip", "corner right x", "corner left x", "corner right y", "corner left y",
+        "brow right", "brow left", "inner brow right", "inner brow left", "jaw", "mouth aside", "pitch",
+        "yaw")  # fmt: skip
+"""What a network is told of the double's face; a test holds it against vfxswap's list."""
+
+
+def told(name: str) -> str:
+    """The knob of one of TOLD."""
+    return "told_" + name.replace(" ", "_")
+
+
+def live_tab(fields: Fields) -> list[Knob]:
+    """The network, and where the face is."""
+    return [
+        tab("live", "Live"),
+        text("model_info", "", "no model: take the gizmo that vfxswap export --to nuke-cat writes"),
+        Knob(_LINK, "cat_file", "cat file", "The network, as make_cat.py makes it.", "T Inference1.modelFile"),
+        Knob(_LINK, "use_gpu", "use GPU", "Run the network on the GPU where there is one.",
+             "T Inference1.useGPUIfAvailable"),
+        Knob(_LINK, "half", "half precision", "Half the memory, and faster; the face differs by less than can be seen.",
+             "T Inference1.halfPrecision"),
+        Knob(_INT, "size", "crop", "Side of the network's crop in pixels; it takes no other.", "+STARTLINE",
+             value="128"),
+        choice("encoding", "encoding", "What the network sees. It belongs to the model.", ["srgb", "acescct"]),
+        text("divider_place", "", "<b>Where the face is</b>"),
+        Knob(_FILE, "track", "track", fields.tip("track")),
+        Knob(_FILE, "measurements", "measurements", "The .vfxshot of a run: exposure and placement. May be empty."),
+        Knob(_STRING, "face", "face", fields.tip("face"), value="0"),
+        button("take", "Take track", "Put keys on everything below, and on the Expression tab.", line=True),
+        *(Knob(_XY, f"pin{i}", f"corner {i}", "Corner of the crop in the plate, from the bottom left"
+               " counterclockwise.", value=value)
+          for i, value in enumerate(("{0 0}", "{128 0}", "{128 128}", "{0 128}"), start=1)),
+        number("shown", "shown", "0 where the face is not in the plate.", 0, 1, 1),
+        number("gain", "exposure gain", "What the plate is multiplied with for the network: the double's median skin"
+               " belongs at 0.18.", 0.01, 100, 1),
+        text("divider_shown", "", "<b>Where the painted crop goes</b>, seen from the face"),
+        number("place_x", "right", "In crop sides.", -0.2, 0.2, 0),
+        number("place_y", "down", "In crop sides.", -0.2, 0.2, 0),
+        number("place_scale", "scale", "1: as large as it was painted.", 0.8, 1.2, 1),
+        number("place_turn", "turn", "In degrees, clockwise.", -10, 10, 0),
+    ]  # fmt: skip
+
+
+def expression_tab() -> list[Knob]:
+    """What the double's face does, as the track measures it."""
+    said = "What the track measures of the double's face, where the model wants to be told. Untouched: at rest."
+    return [
+        tab("expression", "Expression"),
+        text("divider_told", "", "From the track; untouched, the network is told of a face at rest"),
+        *(number(told(name), name, said, -1, 1, 0) for name in TOLD),
+    ]
+
+
+def live_blend_tab(fields: Fields) -> list[Knob]:
+    """Knobs of the comp."""
+    return [knob for knob in blend_tab(fields) if knob.name not in ("relight", "divider_live")]
+
+
+def live_output_tab() -> list[Knob]:
+    """What comes out, and colour."""
+    shown = "comp: the plate with the face in it. face: premultiplied. matte: its coverage."
+    return [
+        tab("output_tab", "Output"),
+        choice("show", "output", shown + " crop: what the network sees.", ["comp", "face", "matte", "crop"]),
+        choice("out_alpha", "alpha", "Whose alpha the comp has.", ["plate", "face"]),
+        text("divider_color", "", "<b>Colour</b>"),
+        Knob(_BOOL, "convert", "convert", "The script's working space is another one than the network's linear space.",
+             "+STARTLINE"),
+        Knob(_LINK, "working_space", "working space", "The script's.", "T ToModel.in_colorspace"),
+        Knob(_LINK, "model_space", "network's space", "Linear Rec.709 for srgb, ACEScg for acescct.",
+             "T ToModel.out_colorspace"),
+        Knob(_LINK, "back_from", "and back from", "The network's space again.", "T FromModel.in_colorspace"),
+        Knob(_LINK, "back_to", "to", "The script's again.", "T FromModel.out_colorspace"),
+        hidden(Knob(_INT, "vfxswap_live", value=str(SCHEMA))),
+    ]  # fmt: skip
+
+
+# The curves of vfxswap.color.encodings, sources there; breaks and slopes are OCIO's.
+_ENCODE = (
+    "clamp({v} > 0.0030399346 ? 1.055 * pow({v}, 1 / 2.4) - 0.055 : {v} * 12.9232102)",
+    "clamp({v} > 0.0078125 ? (log({v}) / log(2) + 9.72) / 17.52 : {v} * 10.5402377 + 0.0729055342)",
+)
+_DECODE = (
+    "({v} > 0.0392857143 ? pow(({v} + 0.055) / 1.055, 2.4) : {v} / 12.9232102)",
+    "({v} > 0.1552511416 ? pow(2, {v} * 17.52 - 9.72) : ({v} - 0.0729055342) / 10.5402377)",
+)
+
+
+def curve(forms: tuple[str, str], value: str) -> str:
+    """The curve of the gizmo's encoding."""
+    srgb, acescct = (form.replace("{v}", value) for form in forms)
+    return f"(parent.encoding == 0 ? {srgb} : {acescct})"
+
+
+def pinned(way: str, other: str) -> list[str]:
+    """Knobs of a CornerPin2D between the plate's corners and the crop's."""
+    square = ("{0 0}", "{{parent.size} 0}", "{{parent.size} {parent.size}}", "{0 {parent.size}}")
+    lines = [f"{way}{i} {{{{parent.pin{i}.x}} {{parent.pin{i}.y}}}}" for i in range(1, 5)]
+    return [*lines, *(f"{other}{i} {corner}" for i, corner in enumerate(square, start=1))]
+
+
+def live_graph() -> Graph:
+    """Plate -> crop -> network -> plate."""
+    graph = Graph()
+    matte = entry(graph, "matte", 1, 495)
+    plate = entry(graph, "plate", 0, -330)
+    other = 'disable {{"!parent.convert"}}'
+    face = graph.add(
+        "OCIOColorSpace",
+        "ToModel",
+        [plate],
+        (0, 70),
+        "in_colorspace scene_linear",
+        "out_colorspace scene_linear",
+        other,
+    )
+    face = graph.add("CornerPin2D", "TakeCrop", [face], (0, 140), *pinned("from", "to"), "black_outside false")
+    face = graph.add(
+        "Crop", "CropFormat", [face], (0, 210), "box {0 0 {parent.size} {parent.size}}", "reformat true", "crop true"
+    )
+    coded = [f'expr{i} "{curve(_ENCODE, f"({c} * parent.gain)")}"' for i, c in enumerate("rgb")]
+    seen = graph.add("Expression", "Encode", [face], (0, 280), *coded, "expr3 1")
+    numbers = "".join(f"{told(name)}:{{parent.{told(name)}}};" for name in TOLD)
+    face = graph.add(
+        "Inference", "Inference1", [seen], (0, 360), 'modelFile ""', "useGPUIfAvailable true", "halfPrecision false",
+        f"serialiseKnob {{{numbers}}}",
+    )  # fmt: skip
+    light = [f'expr{i} "{curve(_DECODE, c)} * pow(2, parent.face_exposure) / parent.gain"' for i, c in enumerate("rgb")]
+    face = graph.add("Expression", "Decode", [face], (0, 440), *light, "expr3 a")
+    face = graph.add(
+        "OCIOColorSpace", "FromModel", [face], (0, 510), "in_colorspace scene_linear",
+        "out_colorspace scene_linear", other,
+    )  # fmt: skip
+    face = graph.add(
+        "Transform", "Place", [face], (0, 580), 'translate {{"parent.place_x * parent.size"} {"-parent.place_y *'
+        ' parent.size"}}', 'rotate {{"-parent.place_turn"}}', "scale {{parent.place_scale}}",
+        'center {{"parent.size / 2"} {"parent.size / 2"}}',
+    )  # fmt: skip
+    face = graph.add("CornerPin2D", "PutBack", [face], (0, 650), *pinned("to", "from"))
+    before = graph.add("Dot", "FormatDot", [plate], (-165, 730))
+    copied = [line for i, c in enumerate(("red", "green", "blue", "alpha"))
+              for line in (f"from{i} rgba.{c}", f"to{i} rgba.{c}")]  # fmt: skip
+    face = graph.add("Copy", "OnPlate", [before, face], (0, 730), *copied)
+    face = graph.add("FilterErode", "TrimErode", [face], (0, 800), "channels alpha", "size {{parent.trim_erode}}")
+    face = graph.add("Blur", "TrimBlur", [face], (0, 870), "channels alpha", "size {{parent.trim_blur}}")
+    face = graph.add("Premult", "Premultiplied", [face], (0, 940))
+    there = 'disable {{"!\\[exists parent.input1]"}}'
+    matte = graph.add("Dot", "MatteDot", [matte], (495, 1020))
+    face = graph.add("Copy", "MatteCopy", [face, matte], (0, 1020), "from0 rgba.alpha", "to0 mask.a", there)
+    face = graph.add("Expression", "MatteLimit", [face], (0, 1090), *limited(), there)
+    face = graph.add("Multiply", "Mix", [face], (0, 1160), "channels rgba", 'value {{"parent.mix * parent.shown"}}')
+    over = graph.add("Merge2", "Over", [plate, face], (-330, 1240), "output rgb")
+    comped = graph.add(
+        "Copy", "FaceAlpha", [over, face], (-330, 1320), "from0 rgba.alpha", "to0 rgba.alpha",
+        'disable {{"parent.out_alpha == 0"}}',
+    )  # fmt: skip
+    shown = graph.add("Expression", "ShowMatte", [face], (0, 1320), *(f"expr{i} a" for i in range(4)))
+    aside = graph.add("Dot", "CropDot", [seen], (330, 280))
+    crop = graph.add("Dot", "CropDownDot", [aside], (330, 1400))
+    out = graph.add("Switch", "Show", [comped, face, shown, crop], (-330, 1400), "which {{parent.show}}")
+    graph.add("Output", "Output1", [out], (-330, 1480))
+    return graph
+
+
+def live_only(fields: Fields) -> str:
+    """VfxSwapLive.gizmo: without a network; `vfxswap export --to nuke-cat` fills in a model's."""
+    knobs = [*live_tab(fields), *expression_tab(), *live_blend_tab(fields), *live_output_tab()]
+    calls = {"onCreate": guarded("live", "created(nuke.thisNode())", "pass")}
+    about = "Paints the face with Nuke's own Inference node, live: for a look. Without relight, grain and highlights:"
+    return gizmo("VfxSwapLive", about + " finals are VfxSwap's.", "0x5c7a99ff", knobs, live_graph(), calls=calls)
+
+
 def made() -> dict[str, str]:
     """File name -> text of every gizmo."""
     with open(os.path.join(ROOT, "docs", "schemas", "job.json"), encoding="utf-8") as file:
         fields = Fields(json.load(file))
-    return {"VfxSwap.gizmo": swap(fields), "VfxSwapComp.gizmo": comp_only(fields)}
+    return {
+        "VfxSwap.gizmo": swap(fields),
+        "VfxSwapComp.gizmo": comp_only(fields),
+        "VfxSwapLive.gizmo": live_only(fields),
+    }
 
 
 if __name__ == "__main__":

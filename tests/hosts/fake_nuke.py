@@ -11,6 +11,7 @@ the files of the Read above it.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -32,8 +33,12 @@ from .surface import SURFACE, NotInStubError, fits, strict
 class Knob:
     kind = 0
 
-    def __init__(self, owner: Data, name: str, value: Any = "") -> None:
-        self._owner, self._name, self._value = owner, name, value
+    def __init__(self, owner: Data | str, name: str, value: Any = "") -> None:
+        if isinstance(owner, str):  # made by a script: name and label; a node takes it over
+            self._owner, self._name = Data.nobody(), owner
+        else:
+            self._owner, self._name = owner, name
+        self._value = value
         self._enabled = True
         self._keys: dict[float, Any] = {}
 
@@ -80,6 +85,11 @@ class Double_Knob(Array_Knob):  # noqa: N801
 
 
 @strict
+class XY_Knob(Array_Knob):  # noqa: N801
+    pass
+
+
+@strict
 class Int_Knob(Array_Knob):  # noqa: N801
     def setValue(self, val: Any, chan: int = 0) -> bool:
         if not isinstance(val, int):
@@ -105,13 +115,16 @@ class Enumeration_Knob(Unsigned_Knob):  # noqa: N801
     choices: tuple[str, ...] = ()
 
     def setValue(self, val: Any, chan: int = 0) -> bool:
-        if self.choices and val not in self.choices:
+        if self.choices and val not in [choice.split("\t")[0] for choice in self.choices]:
             raise TypeError(f"{self._name}: {val!r} is none of {self.choices}")
         self._store(val)
         return True
 
     def value(self, index: int = 0) -> Any:
         return str(self._value)
+
+    def values(self) -> Any:
+        return list(self.choices)
 
 
 @strict
@@ -158,6 +171,8 @@ class Script_Knob(String_Knob):  # noqa: N801
     def execute(self) -> None:
         self._owner.script.on_main_thread(f"{self._name}.execute")
         self._owner.executed.append(self._name)
+        if self._name == "createCatFile":
+            self._owner.script.make_cat(self._owner)
         if self._value:
             self._owner.script.call(str(self._value), self._owner, self)
 
@@ -184,6 +199,7 @@ USER_KNOBS: dict[int, type] = {
     4: Enumeration_Knob,
     6: Boolean_Knob,
     7: Double_Knob,
+    12: XY_Knob,
     20: Tab_Knob,
     22: PyScript_Knob,
     26: Text_Knob,
@@ -201,8 +217,20 @@ _KNOBS: dict[str, dict[str, Any]] = {
     "Grade": {"multiply": 1.0},
     "Dot": {},
     "OCIOColorSpace": {"in_colorspace": "", "out_colorspace": ""},
+    "CatFileCreator": {"torchScriptFile": "", "catFile": "", "channelsIn": "", "channelsOut": "", "modelId": "",
+                       "outputScale": 1.0, "createCatFile": None},
 }  # fmt: skip
-_TYPES: dict[str, type] = {"file": File_Knob, "reload": Script_Knob, "colorspace": Enumeration_Knob, "proxy": File_Knob}
+_PLAIN = ("disable", "label", "tile_color", "createCatFile")
+_SPACES = ("scene_linear", "ACEScg", "Linear Rec.709 (sRGB)")
+_TYPES: dict[str, type] = {
+    "file": File_Knob,
+    "reload": Script_Knob,
+    "colorspace": Enumeration_Knob,
+    "proxy": File_Knob,
+    "createCatFile": Script_Knob,
+    "in_colorspace": Enumeration_Knob,
+    "out_colorspace": Enumeration_Knob,
+}
 
 
 def _builtin(owner: Data, name: str, value: Any) -> Knob:
@@ -232,6 +260,11 @@ class Data:
         self.knobs: dict[str, Knob] = {}
         for knob, value in {"disable": False, "label": "", "tile_color": 0, **_KNOBS.get(kind, {})}.items():
             self.knobs[knob] = _builtin(self, knob, value)
+
+    @staticmethod
+    def nobody() -> Data:
+        """Whose knob it is while no node has it."""
+        return Data(types.SimpleNamespace(), "", "")  # type: ignore[arg-type]
 
     def knob_changed(self, knob: Knob) -> None:
         if self.calls.get("knobChanged") and not self.script.in_callback:
@@ -322,6 +355,22 @@ class Node:
     def writeKnobs(self, flags: int = 0) -> str:
         data = self._data
         return "\n".join(f"{name} {knob._value}" for name, knob in data.knobs.items()) + f"\nxpos 1\nname {data.name}"
+
+    def readKnobs(self, s: str) -> None:
+        for name, value in nk.commands(s):
+            knob = self[name.text]
+            found = [nk.number_or_curve(word) for word in (nk.words(value.text) if value.braced else [value])]
+            self._data.script.record(knob, knob._value)
+            curves = [one for one in found if isinstance(one, dict)]
+            if curves:
+                values = {f: tuple(one[f] for one in curves) for f in sorted(curves[0])}
+                knob._keys = {f: some if len(curves) > 1 else some[0] for f, some in values.items()}
+            else:
+                knob._value = found[0]
+
+    def addKnob(self, knob: Knob) -> None:
+        knob._owner = self._data
+        self._data.knobs[knob._name] = knob
 
     def setSelected(self, selected: bool) -> None:
         self._data.selected = selected
@@ -494,6 +543,7 @@ class FakeNuke:
         self.answers: dict[str, str] = {}
         self.steps: list[list[tuple[Knob, Any]]] = []
         self.undo_off = 0
+        self.nukex = True
         self.open_step = False
         self.pressed_cancel = False
         self.in_callback = False
@@ -588,17 +638,27 @@ class FakeNuke:
         for child in group.children:
             inside = Data(self, child.kind, child.name)
             inside.parent = data
+            for knob_name in ("in_colorspace", "out_colorspace"):
+                if child.kind == "OCIOColorSpace":
+                    inside.knobs[knob_name]._value = child.value(knob_name)
+                    inside.knobs[knob_name].choices = _SPACES  # type: ignore[attr-defined]
             data.children.append(inside)
         if like is not None:
             for knob_name, knob_value in like.knobs.items():
                 data.knobs[knob_name]._value = knob_value._value
         if data.calls["onCreate"]:
-            self.call(data.calls["onCreate"], data, data.knobs["model"])
+            self.call(data.calls["onCreate"], data, next(iter(data.knobs.values())))
         return data.handle()
 
     def copy_paste(self, node: Node) -> Node:
         """Ctrl-C, Ctrl-V."""
         return self.create("VfxSwap", like=node._data)
+
+    def make_cat(self, creator: Data) -> None:
+        """What CatFileCreator's button does: nothing at all without NukeX."""
+        if self.nukex:
+            told = {name: knob.value() for name, knob in creator.knobs.items() if name not in _PLAIN}
+            Path(told["catFile"]).write_text(json.dumps(told))
 
     def remove(self, data: Data) -> None:
         data.alive = False
@@ -703,6 +763,8 @@ class FakeNuke:
         return next((node.handle() for node in self.nodes if node.name == name), None)
 
     def _do_createNode(self, typ: str, knobs: str = "", inpanel: bool = True) -> Node:
+        if typ in _KNOBS:
+            return self.add(Data(self, typ, self.free(f"{typ}1"))).handle()
         return self.create(typ)
 
     def _do_delete(self, n: Node | None) -> None:
@@ -791,6 +853,8 @@ def _first(knob: graph.UserKnob, value: str) -> Any:
         return float(value or 0)
     if knob.kind == 6:
         return value == "true"
+    if knob.kind == 12:
+        return tuple(map(float, value.split()))
     if knob.kind == 4:
         return value or knob.choices[0]
     return knob.text if knob.kind in (22, 26) else value

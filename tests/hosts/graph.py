@@ -45,6 +45,11 @@ CLASSES: dict[str, set[str]] = {
     "Copy": {f"{side}{i}" for side in ("from", "to") for i in range(4)} | {"channels"},
     "Multiply": {"channels", "value"},
     "Merge2": {"operation", "output", "bbox", "mix"},
+    "CornerPin2D": {f"{side}{i}" for side in ("from", "to") for i in range(1, 5)} | {"filter", "black_outside"},
+    "Transform": {"translate", "rotate", "scale", "center", "filter", "black_outside"},
+    "Crop": {"box", "reformat", "crop", "intersect"},
+    "Premult": set(),
+    "Inference": {"modelFile", "useGPUIfAvailable", "halfPrecision", "serialiseKnob"},
 }
 """Node classes that the gizmos use -> knobs of theirs that are known to exist."""
 
@@ -311,7 +316,7 @@ def _channels(group: Node, script: Script) -> Iterator[str]:
         for knob in node.knobs:
             value = node.value(knob)
             named = []
-            if knob.startswith(("from", "to")):
+            if node.kind == "Copy" and knob.startswith(("from", "to")):
                 named = [value]
             elif knob.startswith("expr"):
                 named = [

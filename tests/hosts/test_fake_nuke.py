@@ -74,7 +74,8 @@ def test_code_and_gizmo_agree(gui: FakeNuke) -> None:
 
     group, _ = graph.gizmo(ROOT / "gizmos" / "VfxSwap.gizmo")
     knobs, buttons = pick("knobs"), pick("buttons")
-    assert set(buttons.BUTTONS) == {knob.name for knob in group.user.values() if knob.kind == 22}
+    both = [group, graph.gizmo(ROOT / "gizmos" / "VfxSwapLive.gizmo")[0]]
+    assert set(buttons.BUTTONS) == {knob.name for one in both for knob in one.user.values() if knob.kind == 22}
     assert {*knobs.RENDERED, *knobs.LIVE} == set(bridge.PARAMETERS)
     assert set(knobs.JOB_KNOBS) <= set(group.user)
     assert int(group.value("vfxswap_schema")) == knobs.SCHEMA

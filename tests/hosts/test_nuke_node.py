@@ -414,3 +414,30 @@ def test_an_internal_error_is_a_dialog_with_the_reason(shot: Shot) -> None:
     (message,) = shot.nuke.messages
     assert "an internal error, please report it" in message
     assert "has no Ingredients inside: it was taken apart" in message
+
+
+def test_a_job_is_handed_to_a_farm(shot: Shot) -> None:
+    shot.press("submit")  # the panel was closed
+    assert shot.nuke.messages == []
+    shot.nuke.answers = {"engine": "openjd", "frames a worker does in one go": "2"}
+    shot.press("submit")
+    (said,) = shot.nuke.messages
+    assert "written to" in said
+    folder = Path(said.split("written to ")[1].split(": ")[0])
+    made = json.loads((folder / "job.json").read_text())
+    assert (made["frames"], made["host"]) == ("1003-1005", "nuke")
+    assert made["model_sha256"]
+    assert any("jobtemplate-2023-09" in path.read_text() for path in folder.iterdir())
+
+    shot.nuke.messages.clear()
+    shot.nuke.answers["frames a worker does in one go"] = "all"
+    shot.press("submit")
+    assert shot.nuke.messages == [
+        "VfxSwap1: 'all' is no number of frames; write how many frames a worker does in one go"
+    ]
+    shot.nuke.messages.clear()
+    shot.nuke.answers["frames a worker does in one go"] = "2"
+    shot.set(consents=shot.fields["consents"][0])
+    shot.press("submit")
+    (said,) = shot.nuke.messages
+    assert "VS-CON-001" in said

@@ -82,7 +82,7 @@ def test_start_up_finds_gizmos_and_code(gui: FakeNuke, monkeypatch: pytest.Monke
     entries = gui.menus["Nodes"]._entries["VfxSwap"]._entries
     for command in entries.values():
         exec(command, {"nuke": gui.module})
-    assert [node.name for node in gui.nodes] == ["VfxSwap1", "VfxSwapComp1"]
+    assert [node.name for node in gui.nodes] == ["VfxSwap1", "VfxSwapComp1", "VfxSwapLive1"]
 
 
 def test_start_up_never_raises(gui: FakeNuke, capsys: pytest.CaptureFixture[str]) -> None:

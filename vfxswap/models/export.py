@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 from vfxswap import infer
 from vfxswap.errors import ModelError
 from vfxswap.models.autoencoder import Swapper
+from vfxswap.pixels import F32
 
 OPSET = 17
 FAITHFUL = 1e-4
@@ -46,23 +47,23 @@ def to_onnx(swapper: Swapper, *, resolution: int) -> bytes:
             FAITHFUL or STORED.
     """
     trained = copy.deepcopy(swapper).cpu().float().eval()
-    rounded = _rounded(trained)
-    data = _half_storage(_trace(rounded, resolution=resolution))
-    _check(data, rounded=rounded, trained=trained, resolution=resolution)
+    halved = rounded(trained)
+    data = _half_storage(_trace(halved, resolution=resolution))
+    _check(data, rounded=halved, trained=trained, resolution=resolution)
     return data
 
 
-def _rounded(swapper: Swapper) -> Swapper:
-    """A copy whose weights are what half can hold."""
-    rounded = copy.deepcopy(swapper)
+def rounded(swapper: Swapper) -> Swapper:
+    """A copy whose weights are what half can hold; raises ModelError for one that half cannot."""
+    found = copy.deepcopy(swapper)
     with torch.no_grad():
-        for name, weight in rounded.named_parameters():
+        for name, weight in found.named_parameters():
             weight.copy_(weight.half().float())
             if not bool(torch.isfinite(weight).all()):
                 raise ModelError(
                     f"weight {name} has values that half cannot hold", hint="train again, the run diverged"
                 )
-    return rounded
+    return found
 
 
 def _trace(swapper: Swapper, *, resolution: int) -> onnx.ModelProto:
@@ -108,7 +109,7 @@ def _half_storage(model: onnx.ModelProto) -> bytes:
 def _check(data: bytes, *, rounded: Swapper, trained: Swapper, resolution: int) -> None:
     """Compare on noise of three sizes of detail: outputs of a network that was traced wrongly differ everywhere."""
     random = np.random.default_rng(0)
-    crops = np.stack([_noise(random, detail=2**i, size=resolution) for i in range(_PROBES)])
+    crops = probes(random, size=resolution)
     feeds = {"crop": crops}
     if trained.condition:
         feeds["condition"] = random.normal(0, 1, (_PROBES, trained.condition)).astype(np.float32)
@@ -126,6 +127,11 @@ def _check(data: bytes, *, rounded: Swapper, trained: Swapper, resolution: int) 
                 )
 
 
-def _noise(random: np.random.Generator, *, detail: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def probes(random: np.random.Generator, *, size: int) -> F32:
+    """(N, 3, size, size) noise of several sizes of detail, 0..1."""
+    return np.stack([_noise(random, detail=2**i, size=size) for i in range(_PROBES)])
+
+
+def _noise(random: np.random.Generator, *, detail: int, size: int) -> F32:
     coarse = random.uniform(0, 1, (3, size // detail, size // detail))
     return coarse.repeat(detail, axis=1).repeat(detail, axis=2).astype(np.float32)

@@ -8,13 +8,14 @@ from typing import Callable
 import nuke
 
 from vfxswap_bridge import BridgeError
-from vfxswap_nuke import node, track, train
+from vfxswap_nuke import live, node, track, train
 
 BUTTONS: dict[str, Callable[[nuke.Node], object]] = {
     "run": node.run,
     "preview": node.preview,
     "cancel": node.cancel,
     "farm": node.farm,
+    "submit": node.submit,
     "reload": node.reload,
     "check_stale": node.check_stale,
     "version_up": lambda which: node.step(which, 1),
@@ -31,6 +32,7 @@ BUTTONS: dict[str, Callable[[nuke.Node], object]] = {
     "train": train.train,
     "stop_training": train.stop,
     "export_model": train.export,
+    "take": live.take,
 }
 """Knob -> what it does."""
 

@@ -12,6 +12,9 @@ from vfxswap_bridge import BridgeError, Outcome
 from vfxswap_nuke import color, frames, job, knobs, places, plate, session, upstream
 
 _RED = 0x993333FF
+_ENGINE, _CHUNK = "engine", "frames a worker does in one go"
+_PATIENCE = 300.0
+"""Seconds that a farm may take to answer."""
 
 
 def identity(node: nuke.Node) -> str:
@@ -183,7 +186,27 @@ def farm(node: nuke.Node) -> None:
     """Write the job, and say where."""
     path, _ = prepare(node, pinned=True)
     report(f"The job is written:\n{path}\n\nGive it to the farm as `vfxswap run {os.path.basename(path)} --frames "
-           "RANGE`: any split gives the same frames. Submitting from here is not part of this version.")  # fmt: skip
+           "RANGE`: any split gives the same frames. Submit hands it to a farm by itself.")  # fmt: skip
+
+
+def submit(node: nuke.Node) -> None:
+    """Ask which farm, write the job and hand it over; says what the farm said."""
+    panel = nuke.Panel("VfxSwap: submit to a farm")
+    panel.addEnumerationPulldown(_ENGINE, "openjd opencue deadline")
+    panel.addSingleLineInput(_CHUNK, "12")
+    panel.addButton("Cancel")
+    panel.addButton("Submit")
+    if not panel.show():
+        return
+    engine, chunk = (str(panel.value(name) or "").strip() for name in (_ENGINE, _CHUNK))
+    if not (chunk.isdigit() and int(chunk)):
+        raise BridgeError(f"{chunk!r} is no number of frames", "write how many frames a worker does in one go")
+    path, _ = prepare(node, pinned=True)
+    arguments = ["farm", "submit", path, "--to", engine, "--chunk", chunk]
+    code, out, complaints = bridge.call(arguments, timeout=_PATIENCE)
+    if code != 0:
+        raise BridgeError((complaints.strip().splitlines() or [f"code {code}"])[-1].replace("vfxswap: error: ", ""))
+    report("\n".join(part for part in (out.strip(), complaints.strip()) if part))
 
 
 def check_stale(node: nuke.Node) -> str:

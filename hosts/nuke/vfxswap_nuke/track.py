@@ -53,7 +53,7 @@ def export(which: nuke.Node, to: str) -> None:
         path = f"{folder}/track.nk".replace("\\", "/")
         arguments = ["track", "export", _last(which), "--to", to, "--output", path]
         arguments += ["--face", knobs.text(which, "face") or "0", "--size", f"{which.width()}x{which.height()}"]
-        _call(arguments + (["--reference", str(reference)] if reference else []))
+        call(arguments + (["--reference", str(reference)] if reference else []))
         with knobs.around(which):
             nuke.nodePaste(path)
 
@@ -83,7 +83,7 @@ def fix(which: nuke.Node) -> str:
         with tempfile.TemporaryDirectory(prefix="vfxswap-") as folder:
             copied = f"{folder}/fixed.nk".replace("\\", "/")
             nuke.nodeCopy(copied)
-            said = _call(["track", "fix", path, "--from", copied, "--reach", str(knobs.whole(which, "reach"))])
+            said = call(["track", "fix", path, "--from", copied, "--reach", str(knobs.whole(which, "reach"))])
     knobs.note(which, stale="<b>stale</b>: the track was changed, run again")
     return said
 
@@ -100,7 +100,7 @@ def fix_and_run(which: nuke.Node) -> None:
     node.run(which)
 
 
-def _call(arguments: list[str]) -> str:
+def call(arguments: list[str]) -> str:
     """Run a short command; its error becomes ours."""
     code, out, complaints = bridge.call(arguments, timeout=_PATIENCE)
     if code != 0:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vfxswap import atomic
-from vfxswap.face.export import maps, nuke, pose3d
+from vfxswap.face.export import live, maps, nuke, pose3d
 from vfxswap.face.export.edits import Edits, fixes_schema, from_json, from_nk
 from vfxswap.face.export.jsonfile import SCHEMA, TrackJson, json_schema, json_text, to_json, write_json
 from vfxswap.face.export.view import View
@@ -42,6 +42,7 @@ FORMATS: dict[str, Callable[[View, Path], list[Path]]] = {
     "nuke-tracker": _text(nuke.tracker),
     "nuke-cornerpin": _text(nuke.corner_pin),
     "nuke-roto": _text(nuke.roto),
+    "nuke-live": _text(live.live),
     "stmap": maps.write_stmaps,
     "chan": _text(pose3d.chan),
     "usd": pose3d.write_usd,

@@ -81,8 +81,8 @@ def tracker(view: View) -> str:
     """A Tracker4 with the points of `POINTS`; its error is one minus the track's confidence."""
     frames, positions = view.frames, view.landmarks(list(POINTS.values()))
     error = [1.0 - view.faces[frame].confidence for frame in frames]
-    seen = _seen(view)
-    enabled = curve(list(seen), list(seen.values()), kind="K")
+    there = seen(view)
+    enabled = curve(list(there), list(there.values()), kind="K")
     rows = [_track(name, name in _RIGID, frames, positions[:, i], error, enabled) for i, name in enumerate(POINTS)]
     columns = "\n".join(_COLUMNS)
     table = f"{{ {{ 1 31 {len(rows)} }}\n{columns}\n}}\n{{\n" + "\n".join(rows) + "\n}\n}"
@@ -102,7 +102,7 @@ def _track(name: str, rigid: bool, frames: list[int], at: F64, error: list[float
     )
 
 
-def _seen(view: View) -> dict[int, float]:
+def seen(view: View) -> dict[int, float]:
     """Frame -> 1 from where the face comes, 0 from where it is gone."""
     steps: dict[int, float] = {}
     for frame in sorted({*view.track.frames, *view.frames}):
@@ -170,8 +170,8 @@ def _shape(view: View, name: str, indices: Sequence[int]) -> str:
         for at in (-tangent[:, i], points[:, i], tangent[:, i]):
             rows.append(f"    {{{_keys(view.frames, at[:, 0])} {_keys(view.frames, at[:, 1])}}}")
     middle = points[0].mean(axis=0)
-    seen = _seen(view)
-    visible = _keys(list(seen), np.array(list(seen.values())))
+    there = seen(view)
+    visible = _keys(list(there), np.array(list(there.values())))
     pivot = f"spx {number(view.size[0] / 2)} spy {number(view.size[1] / 2)}"
     return (
         f" {{curvegroup {name} 512 bezier\n  {{{{cc\n   {{f 8192}}\n   {{p\n"
