@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -299,6 +300,68 @@ def test_results_as_media_of_their_clips(tmp_path: Path) -> None:
     # It can be conformed again, but only once its frames are there.
     with pytest.raises(PlateError):
         Timeline(tmp_path / "b.otio").cuts(["talk"], handles=0)
+
+
+# ---------------------------------------------------------------------------------------------- other people's
+
+
+def relinked(found: Any, folder: Path) -> int:
+    """Every clip with a range gets an image sequence with ten frames to spare on either side; how many there are."""
+    count = 0
+    for track in found.video_tracks():
+        for one in track.find_clips():
+            if one.source_range is None and one.media_reference.available_range is None:
+                continue
+            one.source_range = source = one.trimmed_range()
+            rate, length = source.start_time.rate, round(source.duration.value) + 20
+            media = folder / f"s{count}"
+            media.mkdir()
+            for number in range(length):
+                (media / f"plate.{1003 + number:04d}.exr").touch()
+            first = source.start_time - at(10, rate)
+            one.media_reference = sequence(rate, folder=media, count=length)
+            one.media_reference.available_range = otio.opentime.TimeRange(first, at(length, rate))
+            count += 1
+    return count
+
+
+def test_otios_own_samples(tmp_path: Path) -> None:
+    """As they are, each clip is refused by name; with image sequences as media, each is at the place OTIO gives it."""
+    where = os.environ.get("OTIO_SAMPLE_DATA", "")
+    if not where:
+        pytest.skip("OTIO_SAMPLE_DATA names no folder: tests/sample_data of OpenTimelineIO's source distribution")
+    files = clips = refusals = 0
+    for path in sorted(Path(where).glob("*.otio")):
+        found = otio.adapters.read_from_file(str(path))
+        if not isinstance(found, otio.schema.Timeline):
+            continue
+        assert all(entry.cut is None and entry.refusal for entry in Timeline(path).entries())
+        folder = tmp_path / path.stem
+        folder.mkdir()
+        files += relinked(found, folder) > 0
+        otio.adapters.write_to_file(found, str(folder / "a.otio"))
+        timeline = Timeline(folder / "a.otio")
+        entries = timeline.entries(handles=5)
+        refusals += sum(entry.cut is None for entry in entries)
+        cuts = [entry.cut for entry in entries if entry.cut is not None]
+        clips += len(cuts)
+        places = []
+        for cut in cuts:
+            place = cut.clip.transformed_time_range(cut.clip.trimmed_range(), timeline._timeline.tracks)
+            assert place.start_time.rescaled_to(cut.rate).value == pytest.approx(cut.record, abs=0.05)
+            assert (cut.first, cut.head, cut.last) == (1008, 5, 1007 + cut.length + 10)
+            places.append((round(cut.record * 24 / cut.rate, 2), cut.length))
+        results = [(cut, str(folder / f"r{number}.%04d.exr"), "job.json") for number, cut in enumerate(cuts)]
+        timeline.with_results(results).save(folder / "b.otio")
+        made = otio.adapters.read_from_file(str(folder / "b.otio"))
+        there = [one for track in made.tracks if track.name == TRACK for one in track.find_clips()]
+        assert sorted(
+            (round(one.range_in_parent().start_time.rescaled_to(24).value, 2), round(one.duration().value))
+            for one in there
+        ) == sorted(places)
+    assert files >= 10
+    assert clips >= 50
+    assert refusals <= 4, "nested clips, and one of another rate"
 
 
 # ------------------------------------------------------------------------------------------------- the command

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfxswap import exr
+from vfxswap import exr, marks, provenance
 from vfxswap.cli.common import shipped
+from vfxswap.provenance import sidecar
 
 DEMO = shipped("examples/demo")
 
@@ -59,6 +60,15 @@ def test_comp_can_be_rebuilt_from_the_ingredients(result: Path) -> None:
 
 def test_sheet_is_a_picture(result: Path) -> None:
     assert (result / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_result_is_signed_and_the_sheet_marked(result: Path) -> None:
+    report = provenance.verify(result, provenance.Trust(own=provenance.own_ring()))
+    assert [str(finding) for finding in report.findings] == []
+    assert report.sequences[0].files == 11
+    sheet = (result / "contact_sheet.png").read_bytes()
+    assert marks.SOURCE_TYPE.encode() in sheet
+    assert (b"caBX" in sheet[:64]) == (not sidecar.problem()), "C2PA, where the extra is installed"
 
 
 def test_demo_needs_no_torch() -> None:

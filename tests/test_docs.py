@@ -18,6 +18,7 @@ from vfxswap.cli import app, load
 from vfxswap.job import SwapJob, SwapParameters, knobs
 from vfxswap.measure import Measurements
 from vfxswap.plate import open_plate
+from vfxswap.train import worst
 
 from .support import Studio, astronaut, face, write_frame
 
@@ -157,7 +158,10 @@ def test_knobs_exist(page: Path):
 @every_page
 def test_job_files_are_jobs(page: Path, tmp_path: Path):
     for kind, code in _FENCE.findall(page.read_text(encoding="utf-8")):
-        if kind == "json" and "schema" in json.loads(code):
+        schema = json.loads(code).get("schema") if kind == "json" else None
+        if schema == worst.SCHEMA:
+            assert worst.read_worst(code.encode(), path=page)
+        elif schema is not None:
             (tmp_path / "job.json").write_text(code)
             assert SwapJob.load(tmp_path / "job.json").swaps
 

@@ -232,3 +232,17 @@ def test_features_in_a_small_window_are_the_same():
     whole, part = matte.eyes(points, window=FRAME), Window(180, 120, 60, 70)
     np.testing.assert_allclose(matte.eyes(points, window=part), whole[part.slices(FRAME)], atol=1e-6)
     assert matte.eyes(points, window=Window(5000, 0, 30, 30)).max() == 0.0
+
+
+def test_one_side_is_moved_and_the_others_stay():
+    coverage = disc(128)
+    moved = matte.shape(coverage, sides=(8.0, 0.0, 0.0, 0.0))
+    plain = matte.shape(coverage)
+    middle = np.s_[:, 64]
+    before, after = (np.flatnonzero(one[middle] > 0.5)[[0, -1]] for one in (plain, moved))
+    assert after[0] - before[0] == pytest.approx(8, abs=1.01)
+    assert after[1] == before[1]
+    np.testing.assert_allclose(moved[64:], plain[64:], atol=1e-6)
+    even = matte.shape(coverage, sides=(3.0, 3.0, 3.0, 3.0), feather=4.0)
+    np.testing.assert_allclose(even, matte.shape(coverage, erode=3.0, feather=4.0), atol=1e-6)
+    assert (matte.shape(coverage, sides=(0.0, -5.0, 0.0, 0.0)) >= plain - 1e-6).all()

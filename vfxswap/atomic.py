@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from vfxswap.errors import OutputError, ResourceError, VfxSwapError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FOLDERS = ".tmpdir"
 _HOST = "".join(c if c.isalnum() else "-" for c in socket.gethostname()) or "localhost"
 
 
@@ -104,3 +106,40 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise writing_error(error, folder) from error
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill; on success its files are fsynced and it takes the place of `folder`.
+
+    On any failure it is removed and `folder` is left as it was. What dead processes of this host left is removed, too.
+
+    Raises:
+        OutputError: no permission. ResourceError: the disk is full.
+    """
+    make_folder(folder.parent)
+    for stale in folder.parent.glob(f".{folder.name}.{_HOST}.*{_FOLDERS}"):
+        pid = stale.name.rsplit(".", 2)[-2]
+        if pid.isdigit() and not _alive(int(pid)):
+            if ".old." in stale.name and not folder.exists():  # killed between the two renames
+                os.replace(stale, folder)
+            shutil.rmtree(stale, ignore_errors=True)
+    mine = [f"{_HOST}.{part}{os.getpid()}{_FOLDERS}" for part in ("", "old.")]
+    temporary, before = (folder.with_name(f".{folder.name}.{end}") for end in mine)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                with open(path, "rb+") as handle:
+                    os.fsync(handle.fileno())
+        if folder.exists():
+            os.replace(folder, before)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise writing_error(error, folder) from error
+    finally:
+        if before.exists() and not folder.exists():
+            os.replace(before, folder)
+        for left in (temporary, before):
+            shutil.rmtree(left, ignore_errors=True)

@@ -107,6 +107,12 @@ class JobError(VfxSwapError):
     code = "job"
 
 
+class ConfigError(VfxSwapError):
+    """A file of a show's defaults that cannot be read or holds what it may not."""
+
+    code = "config"
+
+
 class TimelineError(VfxSwapError):
     """A timeline that cannot be read, or a clip on it of a kind that is refused by name."""
 

@@ -6,6 +6,7 @@ others go on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from vfxswap.sequence import FrameRange, SequencePath
 from vfxswap.trust import ConsentRef
 from vfxswap.trust.keys import PrivateKey
 
-RENDER_VERSION = 2
+RENDER_VERSION = 3
 """Raised whenever the same inputs give other pixels: frames of an older version are then stale."""
 
 
@@ -386,9 +387,23 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
     yield target.measurements.placement
     yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
     yield target.parameters.model_dump_json()
+    yield from _finish(target, frame)
     for source in target.mattes:
         yield str(source).removeprefix(source.pattern)  # how it is read, not where it lies
         yield from map(_content, roto.files(source, frame=frame, view=target.plate.view_name))
+
+
+def _finish(target: Target, frame: int) -> Iterator[object]:
+    """What grain, sharpness and motion blur depend on."""
+    measured, knobs = target.measurements, target.parameters
+    if knobs.grain > 0 and measured.grain is not None:
+        yield target.shot
+        yield json.dumps(measured.grain.to_json())
+    if frame in measured.detail:
+        yield measured.detail[frame].tolist()
+    if knobs.motion_blur > 0:
+        near = (target.faces.get(other) for other in (frame - 1, frame + 1))
+        yield ["" if face is None else sha256(face.similarity.tobytes()) for face in near]
 
 
 _MISSING = "missing"

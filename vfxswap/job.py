@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -60,6 +61,8 @@ Mattes = Annotated[
     WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
 ]
 """Mattes in the notation of `MatteInput` (docs/mattes.md)."""
+
+_NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _SHOT = r"^([A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){2})?$"
 _URI = "ocio://"
@@ -111,6 +114,17 @@ class SwapParameters(_Record):
     skin_tone: SkinTone = _knob("plate", "Whose skin tone the result has: the plate's or the likeness's.")
     person: float = _knob(
         0.0, "How much the face is limited to what a network takes for the person: head, hair, body.", low=0, high=1
+    )
+    grain: float = _knob(1.0, "How much of the plate's measured grain is put on the face.", low=0, high=2)
+    defocus: float = _knob(1.0, "How far the face is made as soft as the plate, octave by octave.", low=0, high=1)
+    sharpen: float = _knob(0.0, "How far the face is made as sharp as the plate, never sharper.", low=0, high=1)
+    motion_blur: float = _knob(1.0, "How much of the shutter's motion blur the face gets.", low=0, high=2)
+    shutter: float = _knob(
+        0.0,
+        "Shutter angle; 0 takes the plate's header at its word, and is none where that is silent.",
+        unit="degrees",
+        low=0,
+        high=360,
     )
 
 
@@ -176,14 +190,19 @@ class SwapJob(_Record):
             _refuse(error, None)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, defaults: Mapping[str, Any] = _NO_DEFAULTS) -> Self:
         """Read and validate a job file; relative paths in it are anchored at its folder.
+
+        Args:
+            path: the file.
+            defaults: field -> JSON value, for fields and knobs that the file leaves out (`vfxswap.toml`).
 
         Raises:
             JobError: unreadable, not JSON, another schema, or a field that does not validate.
         """
         text = _read(path)
         _check_schema(text, path)
+        text = _filled(text, defaults)
         try:
             job = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
@@ -269,6 +288,18 @@ class SwapJob(_Record):
         if self.color_config and not self.color_config.startswith(_URI):
             changes["color_config"] = str(anchor(Path(self.color_config)))
         return self.model_copy(update=changes)
+
+
+def _filled(text: str, defaults: Mapping[str, Any]) -> str:
+    """A job's JSON with `defaults` where it says nothing. A host's job is what its artist sees, and stays as it is."""
+    given = json.loads(text)
+    if not defaults or given.get("host", "cli") != "cli":
+        return text
+    filled = {**defaults, **given}
+    knobs = given.get("parameters", {})
+    if isinstance(knobs, dict) and "parameters" in defaults:
+        filled["parameters"] = {**defaults["parameters"], **knobs}
+    return json.dumps(filled)
 
 
 def schema_json() -> str:

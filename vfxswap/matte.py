@@ -23,6 +23,10 @@ _AROUND = 0.03
 SEEN = 1.0 / 512
 """Coverage below half a code of 8 bits is not seen, but would rewrite plate pixels: it counts as none."""
 
+Sides = tuple[float, float, float, float]
+"""Top, right, bottom, left."""
+EVEN: Sides = (0.0, 0.0, 0.0, 0.0)
+
 # The feather is a Gaussian of a quarter of its width, so that its middle half is the visible ramp. What such an
 # edge still covers two standard deviations out, where the matte must have ended, is taken off.
 SIGMA = 0.25
@@ -166,18 +170,45 @@ def _area(ring: F64) -> float:
     return 0.5 * float((ring[:, 0] * after[:, 1] - ring[:, 1] * after[:, 0]).sum())
 
 
-def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0) -> Matte:
+def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0, sides: Sides = EVEN) -> Matte:
     """Move and soften the edge of a matte.
 
     Args:
         coverage: (H, W) float32 in [0, 1].
         erode: pixels the edge moves inwards (negative: outwards).
-        feather: width of the soft edge in pixels. It reaches inwards only: where `erode` is not negative, nothing
-            outside `coverage` is touched.
+        feather: width of the soft edge in pixels. It reaches inwards only: where the edge does not move outwards,
+            nothing outside `coverage` is touched.
+        sides: pixels by which the edge moves further inwards at the top, right, bottom and left of the matte's
+            middle; between them they mix by direction.
 
     Returns:
         (H, W) float32 in [0, 1]; exactly 0 outside.
     """
+    if sides == EVEN:
+        return Matte(_shaped(coverage, erode, feather))
+    done = {side: _shaped(coverage, erode + side, feather) for side in set(sides)}
+    parts = zip(_towards(coverage), sides, strict=True)
+    return Matte(np.asarray(sum(weight * done[side] for weight, side in parts), np.float32))
+
+
+def _towards(coverage: F32) -> tuple[F32, F32, F32, F32]:
+    """(H, W) how much each pixel lies to the top, right, bottom and left of the matte's middle; they add up to 1."""
+    height, width = coverage.shape
+    rows, columns = np.nonzero(coverage >= SEEN)
+    middle = (rows.mean(), columns.mean()) if len(rows) else (height / 2, width / 2)
+    y, x = np.arange(height)[:, None] - middle[0], np.arange(width)[None, :] - middle[1]
+    down = np.asarray(y**2 / np.maximum(y**2 + x**2, 1e-6), np.float32)
+    across = np.float32(1.0) - down
+    zero = np.float32(0.0)
+    return (
+        np.where(y < 0, down, zero),
+        np.where(x >= 0, across, zero),
+        np.where(y >= 0, down, zero),
+        np.where(x < 0, across, zero),
+    )
+
+
+def _shaped(coverage: F32, erode: float, feather: float) -> F32:
     out = _moved(coverage, erode + feather / 2)
     if feather * SIGMA > _LEAST_SIGMA:
         blurred = np.asarray(cv2.GaussianBlur(out, (0, 0), feather * SIGMA), np.float32)
@@ -185,7 +216,7 @@ def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0) -> Matte:
     # In hollows of the outline the tail is longer than along a straight edge.
     out = np.minimum(out, coverage if erode >= 0 else _moved(coverage, erode))
     out[out < SEEN] = 0.0
-    return Matte(np.asarray(np.clip(out, 0.0, 1.0), np.float32))
+    return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
 
 
 def _moved(coverage: F32, pixels: float) -> F32:

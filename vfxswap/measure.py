@@ -12,6 +12,7 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from vfxswap import align, archive, blend, exposure, exr
@@ -23,19 +24,26 @@ from vfxswap.face import LANDMARKERS, expression, mesh
 from vfxswap.face.landmarks import READABLE, roi_from_landmarks
 from vfxswap.face.protocols import Landmarker
 from vfxswap.face.track import FaceFrame
-from vfxswap.geometry import Matrix23, Window, similarity
+from vfxswap.finish import fitting, motion, sharpness
+from vfxswap.finish import grain as grains
+from vfxswap.finish.grain import Grain
+from vfxswap.finish.patches import Pool
+from vfxswap.geometry import Matrix23, Window, compose, invert, similarity
 from vfxswap.lens import Lens
 from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
 
 KIND: Final = "shot"
-VERSION: Final = 3
+VERSION: Final = 4
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
 
 _GAIN_SAMPLES = 24
+
+_GRAINY = 128
+"""Side of the part of the plate on which the grain's share in its detail is told, in pixels."""
 
 _PLACED_FRAMES, _PLACED_CROPS = 16, 4
 """The placement is read in about so many frames, each in so many crops."""
@@ -69,6 +77,9 @@ class Measurements:
         color: what it was measured in: encoding and OCIO config (ColorConfig.record).
         placement: where the painted crops go, so that brows, eyes, nose and lips lie where the double's do; None where
             no painted face could be read: the model's own placement holds.
+        grain: the plate's grain; None where too little of it is flat, or there is none.
+        detail: frame -> (octaves,) float32, log2 of the contrast of the plate's face over the painted one's, the finest
+            octave first (finish.sharpness).
     """
 
     gain: float
@@ -77,6 +88,8 @@ class Measurements:
     curve: Mapping[int, float] = field(default_factory=dict)
     color: Mapping[str, Any] = field(default_factory=dict)
     placement: Placement | None = None
+    grain: Grain | None = None
+    detail: Mapping[int, F32] = field(default_factory=dict)
 
     def space(self, frame: int, *, config: ColorConfig, encoding: str) -> ModelSpace:
         """The model space of a frame."""
@@ -99,6 +112,8 @@ class Measurements:
                 "model_sha256": self.model_sha256,
                 "frames": frames,
                 "placement": None if self.placement is None else asdict(self.placement),
+                "grain": None if self.grain is None else self.grain.to_json(),
+                "detail": {str(frame): row.tolist() for frame, row in self.detail.items()},
             },
             members={"relight.npy": archive.npy_bytes(grids)},
         )
@@ -111,7 +126,7 @@ def load(path: Path) -> Measurements:
         kind=KIND,
         version=VERSION,
         error=TrackError,
-        migrations={1: _constant_exposure, 2: _model_placement},
+        migrations={1: _constant_exposure, 2: _model_placement, 3: _no_finish},
     )
     try:
         grids = archive.npy_array(members["relight.npy"]).astype(np.float16, copy=False)
@@ -123,6 +138,8 @@ def load(path: Path) -> Measurements:
             curve={int(frame): float(gain) for frame, gain in manifest["curve"].items()},
             color=dict(manifest["color"]),
             placement=None if manifest["placement"] is None else Placement(**manifest["placement"]),
+            grain=None if manifest["grain"] is None else Grain.from_json(manifest["grain"]),
+            detail={int(frame): np.asarray(row, np.float32) for frame, row in manifest["detail"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TrackError(f"measurements are incomplete: {error}", path=path, hint="measure the shot again") from error
@@ -136,6 +153,11 @@ def _constant_exposure(manifest: archive.Manifest) -> archive.Manifest:
 def _model_placement(manifest: archive.Manifest) -> archive.Manifest:
     """Up to version 2 the model alone said where its crops go."""
     return {**manifest, "placement": None}
+
+
+def _no_finish(manifest: archive.Manifest) -> archive.Manifest:
+    """Up to version 3 neither grain nor sharpness was measured: the face keeps its own."""
+    return {**manifest, "grain": None, "detail": {}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,13 +248,23 @@ def _unlit() -> TrackError:
 
 
 def _skin_gains(
-    sights: Sequence[Sight], frames: Sequence[int], *, step: Callable[[], None] = lambda: None
+    sights: Sequence[Sight],
+    frames: Sequence[int],
+    *,
+    pool: Pool | None = None,
+    step: Callable[[], None] = lambda: None,
 ) -> dict[int, float]:
-    """Frame -> the gain that puts the performer's skin at 0.18, the mean over the views; NaN where none is lit."""
+    """Frame -> the gain that puts the performer's skin at 0.18, the mean over the views; NaN where none is lit.
+
+    On the way `pool` is shown the pictures.
+    """
     gains: dict[int, float] = {}
     for frame, seen in _seen(sights, frames):
         found = []
         for sight, image in seen:
+            if pool is not None:
+                light = sight.plate.config.to_working(sight.plate.space).apply
+                pool.see(frame, image.rgb, light, view=sights.index(sight))
             points = mesh.skin_points(sight.faces[frame].landmarks)
             rgb, window = sight.plate.working(image, Window.around(points, margin=2))
             found.append(skin_gain(rgb, window, points, sight.plate.config, target=SKIN))
@@ -263,7 +295,7 @@ def measure(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancel: CancelToken | None = None,
 ) -> Measurements:
-    """Measure a shot: exposure, placement, then the relight of every frame, smoothed with zero phase.
+    """Measure a shot: exposure, grain, placement, then relight and detail of every frame, smoothed with zero phase.
 
     Args:
         sights: the face in every view of the plate, over its whole range. The views share one exposure and one
@@ -286,7 +318,8 @@ def measure(
         if cancel is not None:
             cancel.check()
 
-    gains = _skin_gains(sights, frames, step=step)
+    pool = Pool.of(frames)
+    gains = _skin_gains(sights, frames, pool=pool, step=step)
     if not any(np.isfinite(gain) for gain in gains.values()):
         raise _unlit()
     gain, curve = exposure.curve(gains, frames=frames)
@@ -294,18 +327,26 @@ def measure(
     found = Measurements(
         gain, model.card.onnx_sha256, {}, curve, {"encoding": encoding, "config": dict(config.record())}
     )
-    found = replace(found, placement=_placement(sights, found, model=model, landmarker=landmarker, cancel=cancel))
+    placement = _placement(sights, found, model=model, landmarker=landmarker, cancel=cancel)
+    patches = pool.patches()
+    found = replace(found, placement=placement, grain=None if patches is None else fitting.fit(patches))
     grids: dict[int, F16] = {}
+    detail: dict[int, F32] = {}
     for frame, seen in _seen(sights, frames):
         space = found.space(frame, config=config, encoding=encoding)
-        some = [
-            _relight(sight, image, frame, space=space, model=model, placement=found.placement) for sight, image in seen
+        shown = [
+            (sight, painted)
+            for sight, image in seen
+            if (painted := _painted(sight, image, frame, space=space, model=model, placement=placement)) is not None
         ]
-        usable = [grid for grid in some if grid is not None]
-        if usable:
-            grids[frame] = np.mean(usable, axis=0).astype(np.float16)
+        if shown:
+            some = [_relight(sight, painted, frame, space=space) for sight, painted in shown]
+            grids[frame] = np.mean(some, axis=0).astype(np.float16)
+        fine = [_detail(sight, painted, frame, space=space, grain=found.grain) for sight, painted in shown]
+        if usable := [row for row in fine if row is not None]:
+            detail[frame] = np.asarray(np.mean(usable, axis=0), np.float32)
         step()
-    return replace(found, relight=smooth(grids, curve))
+    return replace(found, relight=smooth(grids, curve), detail=sharpness.settled(detail))
 
 
 def _placement(
@@ -366,13 +407,51 @@ def _painted(
     return paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
 
 
-def _relight(
-    sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter, placement: Placement | None
-) -> F32 | None:
-    """One view's relight of one frame; None where the face lies outside the picture."""
-    painted = _painted(sight, image, frame, space=space, model=model, placement=placement)
-    if painted is None:
-        return None
+def moving(faces: Mapping[int, FaceFrame], frame: int, *, size: int, matrix: Matrix23) -> motion.Motion | None:
+    """How the face moves about a frame, in the painted crop.
+
+    Args:
+        faces: frame -> where the face is.
+        frame: one of them.
+        size: side of the crop.
+        matrix: plate -> painted crop of that frame (Painted.matrix).
+    """
+    plain = align.crop_matrix(faces[frame].similarity, size=size)
+    place = compose(matrix, invert(plain))
+    near = [faces.get(other) for other in (frame - 1, frame + 1)]
+    before, after = (
+        None if face is None else compose(place, align.crop_matrix(face.similarity, size=size)) for face in near
+    )
+    return motion.of(before, matrix, after, size=size)
+
+
+def _detail(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace, grain: Grain | None) -> F32 | None:
+    """One view's sharpness of one frame; None where too little of the face is seen."""
+    size = painted.mask.shape[0]
+    motion_here = moving(sight.faces, frame, size=size, matrix=painted.matrix)
+    return sharpness.compared(
+        space.decode_linear(painted.face),
+        painted.mask,
+        space.linear(painted.plate),
+        window=painted.window,
+        matrix=painted.matrix,
+        lens=painted.lens,
+        grain=None if grain is None else _grainy(painted, grain, space),
+        way=None if motion_here is None else motion_here.middle,
+    )
+
+
+def _grainy(painted: Painted, grain: Grain, space: ModelSpace) -> tuple[F32, F32]:
+    """The middle of a face's plate without its grain and with a take of it, as `space` has light."""
+    held = Window(0, 0, painted.window.width, painted.window.height)
+    part = Window(held.width // 2 - _GRAINY // 2, held.height // 2 - _GRAINY // 2, _GRAINY, _GRAINY).intersect(held)
+    light = np.asarray(cv2.GaussianBlur(painted.plate[part.slices(held)], (0, 0), _GRAINY / 32), np.float32)
+    noise = grain.take(part, seed=grains.seed("share")) * grain.sigma(light)
+    return space.linear(WorkingRgb(light)), space.linear(WorkingRgb(light + noise))
+
+
+def _relight(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace) -> F32:
+    """One view's relight of one frame."""
     landmarks = sight.faces[frame].landmarks
     return blend.relight_grid(
         plate=space.linear(painted.behind),

@@ -15,7 +15,7 @@ from vfxswap.pixels import F32, AnyArray
 from vfxswap.render import Picture, Swapped, Target
 
 _RGB = ("R", "G", "B")
-_COLORS = tuple(f"{name}.{letter}" for name in ("face", "raw", "gain") for letter in _RGB)
+_COLORS = tuple(f"{name}.{letter}" for name in ("face", "raw", "gain", "grain") for letter in _RGB)
 _MATTES = tuple(f"matte.{cause}" for cause in ("face", "model", "occlusion", "person", "artist", "eyes", "mouth"))
 _OF_A_FACE = (*_COLORS[:3], "face.A", *_COLORS[3:], *_MATTES, "quality.confidence")
 _POSITIONS = ("stmap.u", "stmap.v")

@@ -35,8 +35,8 @@ from vfxswap.plate import ALL_VIEWS, Plate, open_views
 from vfxswap.provenance import shards
 from vfxswap.render import Target
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
-from vfxswap.trust import ConsentRef, Gate, ShotId
-from vfxswap.vfxmodel import Painter, SwapModel, read_card
+from vfxswap.trust import ConsentRef, Gate, Grant, ShotId
+from vfxswap.vfxmodel import ModelCard, Painter, SwapModel, read_card
 
 _DEFAULTS = SwapParameters()
 
@@ -97,7 +97,8 @@ def _targets(
         sights = _sights(plates, shown, one.face)
         measured = _measurements(one, sights, model, stores, sink, cancel)
         for sight in sights:
-            targets[sight.plate].append(_target(one, sight, model, measured, "" if number == 1 else str(number)))
+            suffix = "" if number == 1 else str(number)
+            targets[sight.plate].append(_target(one, sight, model, measured, suffix, shot=job.shot))
     return targets
 
 
@@ -123,10 +124,10 @@ def measured(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) 
         return _measure(sights, model, sink, cancel)
 
 
-def _target(one: FaceSwap, sight: Sight, model: Painter, measured: Measurements, suffix: str) -> Target:
+def _target(one: FaceSwap, sight: Sight, model: Painter, measured: Measurements, suffix: str, *, shot: str) -> Target:
     mattes = tuple(map(MatteInput.parse, one.matte))
     parameters = one.parameters or _DEFAULTS
-    return Target(sight.plate, model, sight.faces, measured, parameters, mattes, suffix)
+    return Target(sight.plate, model, sight.faces, measured, parameters, mattes, suffix, shot)
 
 
 def _sheets(
@@ -173,15 +174,29 @@ def open_model(job: SwapJob, one: FaceSwap, gate: Gate) -> tuple[SwapModel, tupl
             path=one.model,
             hint="save the job again, or restore it",
         )
-    grant = gate.authorize(
+    grant = _grant(job, card, gate)
+    model = SwapModel(one.model, grant=grant, device=job.device)
+    return model, grant.consents
+
+
+def allowed(job: SwapJob, *, gate: Gate) -> None:
+    """Ask for leave to swap every face of a job, opening nothing: for whoever does several jobs one after the other.
+
+    Raises:
+        ConsentError: the first rule that is broken. ModelError: a model cannot be read.
+    """
+    for one in job.swaps:
+        _grant(job, read_card(one.model), gate)
+
+
+def _grant(job: SwapJob, card: ModelCard, gate: Gate) -> Grant:
+    return gate.authorize(
         shot=ShotId.parse(job.shot) if job.shot else ShotId.local(job.plate_folder),
         use="swap",
         performers=card.performers.by_role(),
         model_sha256=card.onnx_sha256,
         origin=card.origin(),
     )
-    model = SwapModel(one.model, grant=grant, device=job.device)
-    return model, grant.consents
 
 
 # ------------------------------------------------------------------------------------------------- plates

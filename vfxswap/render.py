@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -12,11 +12,12 @@ from vfxswap import align, blend, exr, matte
 from vfxswap.color import ModelSpace
 from vfxswap.face.protocols import Parser
 from vfxswap.face.track import FaceFrame
+from vfxswap.finish import grain, motion, sharpness
 from vfxswap.geometry import Matrix23, Window
 from vfxswap.job import SwapParameters
 from vfxswap.lens import Lens
 from vfxswap.matte_input import MatteInput
-from vfxswap.measure import Measurements, Painted, face_window, paint
+from vfxswap.measure import Measurements, Painted, face_window, moving, paint
 from vfxswap.pixels import F32, F64, AnyArray, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, count_bad, scrub
 from vfxswap.vfxmodel import Painter
@@ -45,6 +46,7 @@ class Target:
         parameters: the artist's knobs.
         mattes: the artist's mattes.
         suffix: what its layers' names have after their first word: "" for the first face, "2" for the second ...
+        shot: the job's name of it, which the grain is drawn from.
     """
 
     plate: Plate
@@ -54,6 +56,7 @@ class Target:
     parameters: SwapParameters
     mattes: tuple[MatteInput, ...] = ()
     suffix: str = ""
+    shot: str = ""
 
     def window(self, frame: int, lens: Lens | None) -> Window | None:
         """The plate pixels that the swap of a frame looks at, None without a face."""
@@ -78,7 +81,7 @@ class Swapped:
         window: where it lies; empty when the picture does not show it.
         color: (h, w, 3) float32, the finished face, premultiplied.
         alpha: (h, w) float16, what it is composited with.
-        layers: name -> (h, w) float32: raw, gain, mattes; empty unless they were asked for.
+        layers: name -> (h, w) float32: raw, gain, grain, mattes; empty unless they were asked for.
         face: where it is.
         matrix: undistorted plate -> crop.
         size: side of the crop.
@@ -169,6 +172,7 @@ def swap_face(
     space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
     placement = target.measurements.placement
     painted = paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
+    painted = filmed(target, painted, image, frame=frame, space=space)
     window = extent(painted, parameters)
     if window.empty:
         return None
@@ -185,17 +189,22 @@ def swap_face(
     gain = align.put(grid, matrix=painted.matrix * (blend.GRID / model.resolution), window=window, lens=lens)
     held = image.rgb[window.slices(image.origin_window)]
     mixed = held if plate.linear else pixels[window.slices(painted.window)]
-    color, clamped = _bounded(plate.to_layers(blend.relight(raw, gain)), alpha, held.dtype)
+    relit = blend.relight(raw, gain)
+    color, clamped = _bounded(plate.to_layers(relit), alpha, held.dtype)
+    color = blend.premultiplied(color, alpha)
+    noise = _noise(target, relit, alpha, window, frame)
+    color = color if noise is None else _noisy(color, noise, alpha, held.dtype)
     layers: dict[str, F32] = {}
     if everything:
-        for name, rgb in (("raw", plate.to_layers(raw)), ("gain", gain)):
+        added = np.zeros_like(color) if noise is None else noise
+        for name, rgb in (("raw", plate.to_layers(raw)), ("gain", gain), ("grain", added)):
             layers |= {f"{name}.{letter}": rgb[..., i] for i, letter in enumerate("RGB")}
         mattes["matte.eyes"] = matte.eyes(face.landmarks, window=window)
         mattes["matte.mouth"] = matte.mouth(face.landmarks, window=window)
         layers |= {name: value for name, value in mattes.items() if name != _SHAPED}
     return Swapped(
         window=window,
-        color=blend.premultiplied(color, alpha),
+        color=color,
         alpha=alpha,
         layers=layers,
         face=face,
@@ -205,6 +214,24 @@ def swap_face(
         scrubbed=count_bad(mixed[alpha > 0]),
         clamped=clamped,
     )
+
+
+def filmed(target: Target, painted: Painted, image: exr.Frame, *, frame: int, space: ModelSpace) -> Painted:
+    """The painted crop as the plate's lens and shutter show it: as soft, and blurred along the face's way."""
+    knobs = target.parameters
+    factors = sharpness.gains(target.measurements.detail.get(frame), defocus=knobs.defocus, sharpen=knobs.sharpen)
+    angle = knobs.shutter or motion.shutter_deg(image.attributes) or 0.0
+    open_for = knobs.motion_blur * angle / motion.TURN
+    way = moving(target.faces, frame, size=painted.mask.shape[0], matrix=painted.matrix) if open_for > 0 else None
+    if factors is None and way is None:
+        return painted
+    light, mask = space.decode_linear(painted.face), painted.mask
+    if factors is not None:
+        light = sharpness.matched(light, mask, factors)
+    if way is not None:
+        light, mask = motion.blurred(light, mask, way, open_for=open_for)
+    encoded = space.config.model_curve(space.encoding, decode=False).apply(light)
+    return replace(painted, face=ModelRgb(np.clip(encoded, 0.0, 1.0)), mask=mask)
 
 
 def compose(
@@ -376,6 +403,34 @@ def _gain(measurements: Measurements, frame: int, parameters: SwapParameters) ->
     if parameters.skin_tone == "likeness":
         return np.repeat(grid.mean(axis=-1, keepdims=True), 3, axis=-1)
     return grid
+
+
+def _noise(target: Target, light: WorkingRgb, alpha: AnyArray, window: Window, frame: int) -> F32 | None:
+    """(h, w, 3) the grain that a face gets, in the plate's layer space; None where it gets none.
+
+    Under a soft edge what is left of the plate's grain and the face's own add up to as much as beside it:
+    a * (2 - a) of the variance is missing there.
+    """
+    found, amount = target.measurements.grain, np.float32(target.parameters.grain)
+    if found is None or amount == 0:
+        return None
+    seed = grain.seed(target.shot, target.suffix, target.plate.view_name, frame)
+    cover = alpha.astype(np.float32)
+    noise = found.take(window, seed=seed)
+    noise *= found.sigma(light)
+    noise *= (amount * np.sqrt(cover * (2.0 - cover)))[..., None]
+    return target.plate.to_layers(WorkingRgb(noise))
+
+
+def _noisy(color: F32, noise: F32, alpha: AnyArray, dtype: np.dtype[np.generic]) -> F32:
+    """The premultiplied colour with its grain, within what the plate's type holds; `noise` becomes what was added."""
+    out = color + noise
+    limit = np.float32(np.finfo(np.float16 if dtype == np.float16 else np.float32).max)
+    if max(float(out.max()), -float(out.min())) > 0.5 * limit:
+        most = limit * alpha.astype(np.float32)[..., None]
+        np.clip(out, -most, most, out=out)
+        np.subtract(out, color, out=noise)
+    return np.asarray(out, np.float32)
 
 
 def _bounded(color: F32, alpha: AnyArray, dtype: np.dtype[np.generic]) -> tuple[F32, int]:

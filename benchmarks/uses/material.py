@@ -8,7 +8,8 @@ makes from the stills and one shot of a rendered performer, whose pictures are t
     WORK/old/NAME.####.exr   the stills, aged: a fixed pattern of folds, bags and mottled, sallower skin laid on the
                              mesh of each tracked face, cheeks and jaw sagging by up to 3 % of its height
     WORK/old_shot/           the shot aged alike, truth the shot itself
-    WORK/soft_shot/          the shot with a sixteenth of its pixels, grain added there, enlarged again by cubics
+    WORK/small_shot/         the shot at half its size, which is then the truth, so that a face has no more pixels than
+                             a crop of 128; its plate has a ninth of those, grain added there, enlarged again by cubics
 
 It is an operation, not ageing: it says whether a use undoes what separates two facesets of one performer, no more.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +49,8 @@ SALLOW = (-0.04, -0.12, -0.22)
 """Log gain of red, green and blue."""
 
 SIDE = 512
-COARSE = 4
+HALF = 2
+COARSE = 3
 
 
 def look() -> F32:
@@ -85,10 +86,16 @@ def aged(rgb: F32, points: F64, pattern: F32) -> F32:
     )
 
 
+def fewer(image: F32, times: int) -> F32:
+    """(H, W) or (H, W, 3) with so many times fewer rows and columns, each the mean of its area."""
+    size = (round(image.shape[1] / times), round(image.shape[0] / times))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
 def soft(rgb: F32, rng: np.random.Generator, *, grain: float) -> F32:
     """(H, W, 3) as a plate of COARSE times fewer rows and columns shows it, grain and all, enlarged again."""
     height, width = rgb.shape[:2]
-    small = cv2.resize(rgb, (round(width / COARSE), round(height / COARSE)), interpolation=cv2.INTER_AREA)
+    small = fewer(rgb, COARSE)
     light = np.maximum(small @ np.array([0.2722, 0.6741, 0.0537], np.float32), 0)[..., None]
     small = small + rng.normal(0, 1, small.shape) * grain * np.sqrt(0.5 * light + 0.004)
     return np.asarray(cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
@@ -108,13 +115,17 @@ def write(path: Path, rgb: F32) -> None:
     exr.write_channels(path, channels={name: rgb[..., i].astype(np.float16) for i, name in enumerate("RGB")})
 
 
-def dressed(target: Path, source: Path, performer: str) -> None:
-    """The rest of a shot with ground truth: its own plate is the truth, its own face counts."""
-    shutil.copytree(source / "plate", target / "truth", dirs_exist_ok=True)
+def dressed(target: Path, source: Path, performer: str, *, times: int = 1) -> None:
+    """The rest of a shot with ground truth: its own plate is the truth, its own face counts, `times` smaller."""
+    plate = open_plate(str(source / "plate"))
+    for frame in plate.frames:
+        rgb = np.asarray(plate.read(frame).rgb, np.float32)
+        write(target / "truth" / f"truth.{frame:04d}.exr", fewer(rgb, times))
     for path in sorted((source / "matte").glob("*.exr")):
         channels, _ = exr.read_channels(path)
         kept = {"truth_face": channels["face"], "occluder": channels["occluder"]}
-        exr.write_channels(target / "matte" / path.name, channels={k: v.astype(np.float16) for k, v in kept.items()})
+        halved = {name: fewer(np.asarray(v, np.float32), times).astype(np.float16) for name, v in kept.items()}
+        exr.write_channels(target / "matte" / path.name, channels=halved)
     facts = json.loads((source / "shot.json").read_text())
     facts = {"double": performer, "likeness": performer, "grain": facts["grain"], "frames": facts["frames"]}
     facts["frames"] = {number: {"head_deg": frame["head_deg"]} for number, frame in facts["frames"].items()}
@@ -136,9 +147,10 @@ def main() -> None:
     rng, grain = np.random.default_rng(1), float(json.loads((source / "shot.json").read_text())["grain"])
     for frame, rgb, points in tracked(source / "plate", still=False):
         write(asked.work / "old_shot" / "plate" / f"plate.{frame:04d}.exr", aged(rgb, points, pattern))
-        write(asked.work / "soft_shot" / "plate" / f"plate.{frame:04d}.exr", soft(rgb, rng, grain=grain))
-    for name in ("old_shot", "soft_shot"):
-        dressed(asked.work / name, source, asked.performer)
+        small = soft(fewer(rgb, HALF), rng, grain=grain)
+        write(asked.work / "small_shot" / "plate" / f"plate.{frame:04d}.exr", small)
+    for name, times in (("old_shot", 1), ("small_shot", HALF)):
+        dressed(asked.work / name, source, asked.performer, times=times)
     print(f"made in {asked.work}")
 
 

@@ -1,4 +1,4 @@
-"""Draws the inside of gizmos/VfxSwap.gizmo, from the gizmo's own text, into docs/images/nuke_graph.svg.
+"""Draws the inside of gizmos, from their own text: docs/images/nuke_graph.svg and nuke_live.svg.
 
 python docs/figures/nuke.py
 """
@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 _COLORS = {
     "Input": "#d9d9d9", "Output": "#d9d9d9", "Read": "#e8d9a8", "Expression": "#b9d3ea", "Multiply": "#b9d3ea",
     "Merge2": "#b7dcb4", "Copy": "#d7bfe3", "Switch": "#f2c6a8", "FilterErode": "#e6b8c4", "Blur": "#e6b8c4",
-    "OCIOColorSpace": "#b9d3ea",
+    "OCIOColorSpace": "#b9d3ea", "CornerPin2D": "#c9c3e6", "Transform": "#c9c3e6", "Crop": "#c9c3e6",
+    "Premult": "#b9d3ea", "Inference": "#e8d9a8",
     "Dot": "#eeeeee",
 }  # fmt: skip
 _SAYS = {
@@ -41,6 +42,16 @@ _SAYS = {
     "TrimErode": "alpha",
     "TrimBlur": "alpha",
     "MatteCopy": "into mask.a",
+    "ToModel": "to the network's linear space",
+    "TakeCrop": "plate -> crop",
+    "CropFormat": "to the network's size",
+    "Encode": "exposure gain, curve",
+    "Inference1": "the .cat",
+    "Decode": "curve and gain undone",
+    "FromModel": "to the working space",
+    "Place": "where the shot wants it",
+    "PutBack": "crop -> plate",
+    "OnPlate": "in the plate's format",
 }
 
 
@@ -55,11 +66,12 @@ def reader() -> ModuleType:
     return module
 
 
-def draw(target: Path) -> None:
-    """Boxes where the gizmo puts its nodes, and its wires."""
-    group, _ = reader().gizmo(ROOT / "gizmos" / "VfxSwap.gizmo")
+def draw(gizmo: str, target: Path) -> None:
+    """Boxes where a gizmo puts its nodes, and its wires."""
+    group, _ = reader().gizmo(ROOT / "gizmos" / f"{gizmo}.gizmo")
     at = {node.name: (float(node.value("xpos")), -float(node.value("ypos"))) for node in group.children}
-    figure, axes = pyplot.subplots(figsize=(11, 10))
+    deep = max(-y for _, y in at.values())
+    figure, axes = pyplot.subplots(figsize=(11, max(10, deep / 100)))
     for node in group.children:
         for number, above in enumerate(node.inputs):
             (x0, y0), (x1, y1) = at[above.name], at[node.name]
@@ -92,4 +104,5 @@ def draw(target: Path) -> None:
 if __name__ == "__main__":
     pyplot.switch_backend("svg")
     mpl.rcParams["svg.hashsalt"] = "vfxswap"  # the same drawing, the same bytes
-    draw(ROOT / "docs" / "images" / "nuke_graph.svg")
+    for name, file_name in (("VfxSwap", "nuke_graph.svg"), ("VfxSwapLive", "nuke_live.svg")):
+        draw(name, ROOT / "docs" / "images" / file_name)

@@ -163,8 +163,9 @@ def test_doctor_finds_this_machine_well() -> None:
 def test_doctor_says_what_is_broken() -> None:
     done = vfxswap("doctor", OCIO="/nowhere/config.ocio")
     assert done.returncode == 4
-    assert "BAD OCIO config" in done.stdout
+    assert "BAD  OCIO config" in done.stdout
     assert "/nowhere/config.ocio" in done.stdout
+    assert "fix --color-config or $OCIO" in done.stdout
     assert "needs repair: OCIO config" in done.stderr
 
 

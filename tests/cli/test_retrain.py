@@ -6,12 +6,16 @@ import hashlib
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vfxswap import faceset
+from vfxswap.errors import FacesetError
+from vfxswap.train.retrain import _check_face
 
 from .facesets import COMMAND, ENVIRONMENT, Done, Place, files, vfxswap
 
@@ -39,6 +43,17 @@ def report_of(folder: Path, *frames: int) -> Path:
     return path
 
 
+def qc_report_of(folder: Path, *frames: int) -> Path:
+    """What `vfxswap qc` says of frames with alarms, as far as anybody reads it."""
+    path = folder / "qc.json"
+    entries = [
+        {"frame": frame, "score": 9.0 - i, "reason": "too soft", "reasons": ["too soft"], "shot": "look.####.exr"}
+        for i, frame in enumerate(frames)
+    ]
+    path.write_text(json.dumps({"schema": "vfxswap.qc/1", "worst": entries, "frames": []}))
+    return path
+
+
 def arguments(place: Place, model: Path, report: Path, *more: object) -> tuple[object, ...]:
     plate = place.root / "anna_plate" / "look.####.exr"
     return ("retrain", model, "--report", report, "--plate", plate, *place.facesets, "--device", "cpu", *more)
@@ -57,6 +72,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files(folder)}
 
 
+@pytest.mark.slow
 def test_the_worst_frames_join_and_are_learned_once(place: Place, model: Path, tmp_path: Path) -> None:
     report = report_of(tmp_path, *WORST, 1002)
     done = retrain(place, model, report, "--worst", "2", "--steps", "3")
@@ -66,6 +82,11 @@ def test_the_worst_frames_join_and_are_learned_once(place: Place, model: Path, t
     double = faceset.load(model / "retrain" / "double")
     assert sorted(crop.frame for crop in double.crops) == sorted(WORST)
     assert state["data"]["double 2"] == double.digest()
+    # The plate is tracked and exposed as a whole, whatever frames are wanted.
+    whole = {crop.frame: crop for crop in faceset.load(place.root / "anna").crops}
+    for crop in double.crops:
+        same = whole[crop.frame]
+        assert (crop.sha256, crop.gain, crop.key) == (same.sha256, same.gain, same.key)
     near = faceset.load(model / "retrain" / "likeness")
     main = {crop.name: crop for crop in faceset.load(place.root / "ben").crops}
     assert near.performer == "ben"
@@ -89,20 +110,38 @@ def test_the_worst_frames_join_and_are_learned_once(place: Place, model: Path, t
     assert [(len(one["frames"]), one["steps"], one["done"]) for one in rounds] == [(2, 7, True), (3, 8, True)]
 
 
-def test_a_crop_of_a_frame_is_that_of_the_whole_shot(place: Place, model: Path, tmp_path: Path) -> None:
-    """The plate is tracked and exposed as a whole, whatever frames are wanted."""
-    assert retrain(place, model, report_of(tmp_path, 1002), "--steps", "1").returncode == 0
-    (found,) = faceset.load(model / "retrain" / "double").crops
-    (whole,) = (crop for crop in faceset.load(place.root / "anna").crops if crop.frame == 1002)
-    assert (found.sha256, found.gain, found.key) == (whole.sha256, whole.gain, whole.key)
+def test_frames_of_somebody_else_are_dropped_and_refused(place: Place, tmp_path: Path) -> None:
+    """The face of every performer here is the same picture's: another is made of its embeddings."""
+    main = faceset.load(place.root / "anna")
+    collected = faceset.load(Path(shutil.copytree(place.root / "anna", tmp_path / "double")))
+    pattern, frames = collected.crops[0].plate, [crop.frame for crop in collected.crops]
+    _check_face(collected, main, pattern=pattern, frames=frames)
+    other = replace(main, embeddings=main.embeddings + 0.6 / np.sqrt(main.embeddings.shape[1]))
+    with pytest.raises(FacesetError, match=r"not consistent with anna: distance 0\.\d+, at most 0\.5"):
+        _check_face(collected, other, pattern=pattern, frames=frames)
+    assert {crop.verdict for crop in faceset.load(collected.folder).crops} == {"drop"}
 
 
-@pytest.mark.parametrize("stage", ["crops", "train"])
-def test_killed_it_goes_on_with_the_same_command(place: Place, model: Path, tmp_path: Path, stage: str) -> None:
+@pytest.mark.slow
+def test_killed_it_goes_on_with_the_same_command(place: Place, model: Path, tmp_path: Path) -> None:
     report = report_of(tmp_path, *WORST)
-    same = arguments(place, model, report, *place.trust, "--worst", "2", "--steps", "40")
+    same = arguments(place, model, report, *place.trust, "--worst", "2", "--steps", "20")
+    for stage in ("crops", "train"):
+        kill_in(stage, *same)
+        rounds = json.loads((model / "retrain" / "rounds.json").read_text())["rounds"]
+        assert [(one["steps"], one["done"]) for one in rounds] == [(24, False)]
+    done = vfxswap(*same)
+    assert done.returncode == 0, done.stderr
+    assert state_of(model)["step"] == 24
+    crops = faceset.load(model / "retrain" / "double").crops
+    assert sorted(crop.frame for crop in crops) == sorted(WORST)
+    assert not (model / "retrain" / "double" / ".building").exists()
+
+
+def kill_in(stage: str, *command: object) -> None:
+    """Start the command and kill it once it says that it is at a stage."""
     process = subprocess.Popen(
-        [COMMAND, *map(str, (*same, "--events", "-"))], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [COMMAND, *map(str, (*command, "--events", "-"))], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -110,29 +149,19 @@ def test_killed_it_goes_on_with_the_same_command(place: Place, model: Path, tmp_
         if event["event"] == "progress" and event["stage"] == stage:
             break
     process.kill()
-    process.wait(timeout=60)
-    rounds = json.loads((model / "retrain" / "rounds.json").read_text())["rounds"]
-    assert [(one["steps"], one["done"]) for one in rounds] == [(44, False)]
-
-    done = vfxswap(*same)
-    assert done.returncode == 0, done.stderr
-    assert state_of(model)["step"] == 44
-    crops = faceset.load(model / "retrain" / "double").crops
-    assert sorted(crop.frame for crop in crops) == sorted(WORST)
-    assert not (model / "retrain" / "double" / ".building").exists()
+    assert process.wait(timeout=60) == -9
 
 
 def test_into_a_new_folder_the_old_training_stays_as_it_is(place: Place, model: Path, tmp_path: Path) -> None:
     before = contents(model)
     new = tmp_path / "new"
-    done = retrain(place, model, report_of(tmp_path, *WORST), "--steps", "2", "--into", new)
+    done = retrain(place, model, qc_report_of(tmp_path, *WORST), "--steps", "2", "--into", new)
     assert done.returncode == 0, done.stderr
     assert contents(model) == before
     state = state_of(new)
     assert (state["step"], state["config"]["preset"], state["warm_start"]["step"]) == (2, "test", 4)
-    again = retrain(place, model, report_of(tmp_path, *WORST), "--steps", "2", "--into", new)
-    assert again.returncode == 0, again.stderr
-    assert "learned already" in again.stderr
+    (only,) = json.loads((new / "retrain" / "rounds.json").read_text())["rounds"]
+    assert [(one["frame"], one["reason"]) for one in only["frames"]] == [(1003, "too soft"), (1001, "too soft")]
 
 
 @pytest.mark.parametrize(

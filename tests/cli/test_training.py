@@ -252,12 +252,62 @@ def test_the_best_and_older_checkpoints_are_exported(place: Place, tmp_path: Pat
     assert not (tmp_path / "x.vfxmodel").exists()
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_folder_for_nuke(place: Place, model_dir: Path, tmp_path: Path) -> None:
+    """What Nuke paints is what a .vfxmodel of the same training paints."""
+    import torch
+
+    out, model = tmp_path / "ben_live", tmp_path / "ben.vfxmodel"
+    done = vfxswap("export", model_dir, "--to", "nuke-cat", "--output", out, *place.trust)
+    assert done.returncode == 0, done.stderr
+    assert files(out) == ["ben_live.gizmo", "ben_live.pt", "cat.json", "make_cat.py"]
+    about = json.loads((out / "cat.json").read_text())
+    assert about["cats"] == [{"filepath": "ben_live.gizmo", "name": "ben_live", "icon": ""}]
+    ours = about["vfxswap"]
+    assert {consent["id"] for consent in ours["consents"]} == set(_consent_ids(place))
+    assert ours["network_sha256"] in done.stdout
+
+    assert vfxswap("export", model_dir, "--output", model, *place.trust).returncode == 0
+    assert vfxmodel.read_card(model).onnx_sha256 == ours["network_sha256"]
+    crop = np.random.default_rng(0).uniform(0, 1, (64, 64, 3)).astype(np.float32)
+    rgb, _ = place.studio.open(model).swap(ModelRgb(crop))
+    painted = torch.jit.load(out / "ben_live.pt")(torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
+    assert np.abs(painted[0, :3].numpy().transpose(1, 2, 0) - rgb).max() < 1e-5
+
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    again = ("export", model_dir, "--to", "nuke-cat", "--output", out, *place.trust)
+    refused = vfxswap(*again)
+    assert refused.returncode == 4
+    assert "the folder is there already" in refused.stderr
+    (out / "ben_live.cat").write_bytes(b"made by Nuke from the old one")
+    assert vfxswap(*again, "--overwrite").returncode == 0
+    assert files(out) == sorted(before)
+    assert all((out / name).read_bytes() == before[name] for name in before if name != "cat.json")
+    assert files(tmp_path) == sorted(["ben.vfxmodel", *(f"ben_live/{name}" for name in before)])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("ben live", "a folder whose name Nuke takes for a node"), ("mine", "that is no folder of vfxswap's")],
+)
+def test_a_folder_that_cannot_be_written_for_nuke(
+    place: Place, model_dir: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cat.json").write_text('{"cats": []}')
+    out = tmp_path / name
+    done = vfxswap("export", model_dir, "--to", "nuke-cat", "--output", out, "--overwrite", *place.trust)
+    assert done.returncode in (2, 4)
+    assert said in done.stderr
+    assert files(tmp_path) == ["mine/cat.json"]
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        (("--output", "m.vfxmodel", "--to", "nuke-cat"), 2, "--to nuke-cat is not built in this version"),
-        (("--output", "m.vfxmodel", "--to", "tflite"), 2, "--to is 'tflite'"),
+        (("--output", "m.vfxmodel", "--to", "tflite"), 2, "--to is 'tflite'; use one of vfxmodel, nuke-cat"),
         (("--output", "m.onnx"), 2, "a model's name ends in .vfxmodel"),
+        (("--output", "m.live", "--to", "nuke-cat", "--precision", "int8"), 2, "--precision int8 is not for Nuke"),
     ],
 )
 def test_other_formats_are_refused(

@@ -127,7 +127,7 @@ def test_a_step_without_finite_gradient_changes_nothing() -> None:
 def test_the_judge_learns_to_tell_paint_from_skin() -> None:
     """Against a painter that knows nothing, held-out accuracy rises from a coin's toss to near certainty."""
     pair = make(judge_rate=2e-3)
-    banks = {"likeness": synthetic.bank(synthetic.BEN), "double": synthetic.bank(synthetic.ANNA)}
+    banks: Any = {"likeness": synthetic.bank(synthetic.BEN), "double": synthetic.bank(synthetic.ANNA)}
 
     def accuracy() -> float:
         return held_out(pair.average, pair.judge, **banks, device=pair.device)["judge_accuracy"]
@@ -147,7 +147,7 @@ def test_the_judge_learns_to_tell_paint_from_skin() -> None:
 def test_scoring_moves_neither_painter_nor_judge() -> None:
     pair = make()
     before = {key: value.clone() for key, value in pair.tensors().items()}
-    banks = {"likeness": synthetic.bank(synthetic.BEN), "double": synthetic.bank(synthetic.ANNA)}
+    banks: Any = {"likeness": synthetic.bank(synthetic.BEN), "double": synthetic.bank(synthetic.ANNA)}
     scores = held_out(pair.average, pair.judge, **banks, device=pair.device)
     assert all(torch.equal(value, before[key]) for key, value in pair.tensors().items())
     assert set(scores) == {"likeness_psnr", "double_psnr", "likeness_ssim", "mask_iou", "judge_accuracy"}

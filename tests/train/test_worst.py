@@ -10,6 +10,7 @@ import pytest
 
 from vfxswap.bench.quality.records import FrameScore, Mean, PictureScore, QualityReport, ShotScore
 from vfxswap.errors import UsageError
+from vfxswap.qc import records
 from vfxswap.train.worst import SCHEMA, WorstFrame, read_worst
 
 REPORT = Path("report.json")
@@ -59,6 +60,18 @@ def test_a_list_is_ranked_by_its_scores() -> None:
 def test_of_quality_the_lowest_psnr_that_counts_comes_first() -> None:
     report = quality(talk={1001: 24.0, 1002: 18.5, 1003: None, 1099: 3.0})
     assert [(one.frame, one.reason) for one in read(report)] == [(1002, "18.5 dB"), (1001, "24.0 dB")]
+
+
+def test_of_a_qc_report_the_frames_with_alarms_are_taken() -> None:
+    listed = [
+        records.WorstEntry(frame=frame, score=score, reason=reason, reasons=(reason,), shot="talk")
+        for frame, score, reason in ((1007, 3.5, "gaze"), (1004, 1.2, "lids"))
+    ]
+    report = {"schema": records.SCHEMA, "worst": [entry.model_dump(mode="json") for entry in listed], "frames": []}
+    assert "worst" in records.QcReport.model_fields
+    assert read(report) == (WorstFrame(1007, "gaze", 3.5, "talk"), WorstFrame(1004, "lids", 1.2, "talk"))
+    with pytest.raises(UsageError, match=r"no frame came out badly in report\.json"):
+        read(report | {"worst": []})
 
 
 def test_of_several_shots_one_has_to_be_chosen() -> None:

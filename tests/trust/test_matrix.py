@@ -106,6 +106,30 @@ def _farm_step(step: str) -> Entry:
     return lambda office, given, out: ["farm", "work", step, _job(office, given, out)]
 
 
+def _otio(office: Office, given: Trust, out: Path, names: tuple[str, ...] = ("talk",)) -> list[str]:
+    otio = pytest.importorskip("opentimelineio", reason="the extra otio is not installed")
+    path, whole = office.root / "reel.otio", otio.opentime.TimeRange(duration=otio.opentime.RationalTime(4, 24))
+    media = otio.schema.ImageSequenceReference(
+        target_url_base=Path(office.plate).parent.as_uri() + "/", name_prefix=Path(office.plate).name.partition("#")[0],
+        name_suffix=".exr", start_frame=1001, rate=24, frame_zero_padding=4, available_range=whole,
+    )  # fmt: skip
+    timeline = otio.schema.Timeline()
+    clips = [otio.schema.Clip(name=name, media_reference=media.clone()) for name in names]
+    timeline.tracks.append(otio.schema.Track(children=clips))
+    otio.adapters.write_to_file(timeline, str(path))
+    wanted = [word for name in names for word in ("--clip", name)]
+    return ["otio", str(path), *wanted, "--model", str(office.model), "--output", str(out / "otio"),
+            "--device", "cpu", *given.options]  # fmt: skip
+
+
+def _publish(office: Office, given: Trust, out: Path) -> list[str]:
+    return ["publish", _job(office, given, out), "--into", str(out / "published")]
+
+
+def _publish_check(office: Office, given: Trust, out: Path) -> list[str]:
+    return ["publish", _job(office, given, out), "--check"]
+
+
 def _quality(office: Office, given: Trust, out: Path) -> list[str]:
     return ["bench", "quality", "--shot-data", str(office.shot_data), "--model", str(office.model), "--output",
             str(out / "q"), "--json", str(out / "q.json"), "--device", "cpu", *given.options]  # fmt: skip
@@ -124,11 +148,13 @@ SWAPPING: dict[str, Entry] = {
     "swap": _swap,
     "run": _run,
     "run --frames": _chunk,
+    "otio": _otio,
     "farm submit": _farm_submit,
     **{f"farm work {step}": _farm_step(step) for step in ("track", "measure", "swap", "finalise")},
     "bench quality": _quality,
 }
-ENTRIES = {**COLLECTING, **TRAINING, **SWAPPING}
+PUBLISHING: dict[str, Entry] = {"publish": _publish, "publish --check": _publish_check}
+ENTRIES = {**COLLECTING, **TRAINING, **SWAPPING, **PUBLISHING}
 
 # ---------------------------------------------------------------------------------------------- failures
 
@@ -199,6 +225,7 @@ FAILURES: dict[str, tuple[str, Failure]] = {
     "path trick, inside": ("VS-CON-011", lambda office: office.trust(shot="show1/../sh020")),
     "path trick, deep": ("VS-CON-011", lambda office: office.trust(shot=SHOT + "/../sh020")),
     "wrong use": ("VS-CON-008", _signed(uses=["publish"])),
+    "no leave to publish": ("VS-CON-008", _signed(uses=["train", "swap"])),
     "wrong role": ("VS-CON-007", _signed(roles=["likeness"])),
     "model hash": ("VS-CON-010", _signed(models=["cd" * 32])),
     "no model": ("VS-CON-010", _signed(models=None)),
@@ -226,24 +253,39 @@ def applies(entry: str, failure: str) -> bool:
     """A faceset is of one performer in any role, and what is not a swap has no model yet."""
     if failure == "wrong role":
         return entry not in COLLECTING
-    return entry in SWAPPING or failure not in ("model hash", "no model")
+    if failure in ("wrong use", "no leave to publish"):
+        return (entry in PUBLISHING) == (failure == "no leave to publish")
+    return entry in SWAPPING or entry in PUBLISHING or failure not in ("model hash", "no model")
 
 
 MATRIX = [(entry, failure) for entry in ENTRIES for failure in FAILURES if applies(entry, failure)]
 
 
 UNGATED = {
-    "doctor", "hosts",  # no material
-    "track", "consent",  # no model, no training material
-    "provenance",  # reads what was made
+    "doctor", "hosts install", "hosts path", "hosts uninstall",  # no material
+    "track plate", "track fix", "track report", "track export",  # no model, no training material
+    "faceset sheet", "faceset report", "faceset edit",  # show and sort what was collected under a grant
+    *(f"consent {word}" for word in ("keygen", "name", "new", "reference", "revoke", "show", "sign", "verify")),
+    *(f"provenance {word}" for word in ("finalise", "key", "show", "verify")),  # read what was made
+    "qc", "review",  # measure and show what was rendered, with no model
     "demo",  # has consents of its own: test_demo_trust.py
 }  # fmt: skip
 
 
+def _commands() -> set[str]:
+    """Every command that can be run, those of groups with two words."""
+    found = {name: sorted(getattr(cli.load(name), "commands", {})) for name in cli.COMMANDS}
+    return {f"{name} {word}".strip() for name, words in found.items() for word in words or [""]}
+
+
 def test_the_matrix_is_whole():
     """A new command is an entry of it, or is known to need no consent."""
-    assert len(MATRIX) > 270
-    assert {entry.split()[0].rstrip(",") for entry in ENTRIES} == set(cli.COMMANDS) - UNGATED
+    assert len(MATRIX) > 350
+    commands = _commands()
+    groups = {name.split()[0] for name in commands if " " in name}
+    first = {entry: entry.replace(",", " ").split() for entry in ENTRIES}
+    assert {" ".join(words[: 1 + (words[0] in groups)]) for words in first.values()} | UNGATED == commands
+    assert not {" ".join(words[:2]) for words in first.values()} & UNGATED
 
 
 @pytest.mark.parametrize(("entry", "failure"), MATRIX)
@@ -267,7 +309,7 @@ def test_not_refused_with_good_consents(office: Office, tmp_path: Path, entry: s
     given = office.trust()
     code = cli.execute(Run(tuple(ENTRIES[entry](office, given, tmp_path))))
     assert code != 77, capfd.readouterr().err
-    if entry in ("swap", "run", "run --frames", "farm submit", "farm work swap", "export", "faceset build"):
+    if entry in ("swap", "run", "run --frames", "otio", "farm submit", "farm work swap", "export", "faceset build"):
         assert code == 0, capfd.readouterr().err
         assert any(tmp_path.iterdir())
 
@@ -285,6 +327,13 @@ def test_refused_as_a_process(office: Office, tmp_path: Path, entry: str, failur
     assert (done.returncode, done.stdout) == (77, "")
     assert done.stderr.startswith(f"vfxswap: error: {code} ") and done.stderr.count("\n") == 1
     assert [*listing(office.root), *listing(tmp_path)] == before
+
+
+def test_a_clip_without_leave_leaves_the_others_undone(office: Office, tmp_path: Path, capfd):
+    given = office.trust(shot="show1/{clip}/sh020")
+    assert cli.execute(Run(tuple(_otio(office, given, tmp_path, ("sq010", "sq099"))))) == 77
+    assert "VS-CON-009" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_withdrawal_stops_the_chunks_of_a_job_that_was_submitted(office: Office, tmp_path: Path, capfd):
@@ -408,3 +457,24 @@ def test_an_exported_model_carries_what_it_was_trained_under(office: Office, tmp
     held = vfxmodel.read_card(tmp_path / "x.vfxmodel").origin()
     wanted = [trust.SignedConsent.read(path) for path in (office.ben, office.anna)]
     assert [(part["id"], part["sha256"]) for part in held] == [(one.record.id, one.sha256) for one in wanted]
+
+
+@pytest.mark.parametrize(
+    ("changes", "allowed"),
+    [
+        ({"models": "any", "uses": ["publish"]}, False),
+        ({"models": ["cd" * 32]}, False),
+        ({"models": "any", "scope": ["show2/*/*"]}, False),
+        ({"models": "any"}, True),
+    ],
+)
+def test_a_network_for_nuke_needs_leave_to_swap(
+    office: Office, tmp_path: Path, changes: dict[str, Any], allowed: bool, capfd
+):
+    """Nuke paints with it and asks nobody, so who makes it is asked for that, too: here by consents signed later."""
+    later = [office.studio.consent("ben", models="any"), office.studio.consent("anna", **changes)]
+    given = office.trust(consents=[office.ben, office.anna, *later])
+    arguments = ["export", str(office.training), "--to", "nuke-cat", "--output", str(tmp_path / "live")]
+    assert cli.execute(Run((*arguments, *given.options))) == (0 if allowed else 77)
+    assert bool([*listing(tmp_path)]) == allowed
+    assert capfd.readouterr().err.startswith("" if allowed else "vfxswap: error: VS-CON-0")

@@ -20,7 +20,7 @@ HOMES: dict[str, set[str]] = {
     "infer.session": {
         "vfxswap/bench/cases.py",
         *(f"vfxswap/face/{name}.py" for name in ("detect", "identity", "landmarks", "person")),
-        *(f"vfxswap/models/{name}.py" for name in ("export", "quantize")),
+        *(f"vfxswap/models/{name}.py" for name in ("export", "quantize", "torchscript")),
         "vfxswap/vfxmodel.py",
     },
     "SwapModel": {"vfxswap/pipeline.py", "vfxswap/cli/bench.py"},
@@ -32,10 +32,11 @@ HOMES: dict[str, set[str]] = {
     "load_whole": {"vfxswap/train/loop.py"},
     "load_from_string": {f"vfxswap/models/{name}.py" for name in ("export", "quantize")},
     "onnx.load": {"vfxswap/models/quantize.py"},
+    "jit.load": {"vfxswap/models/torchscript.py"},  # of bytes that it has just made
     "Grant": {"vfxswap/trust/consent.py"},
     **{
         name: set()
-        for name in ("torch.load", "jit.load", "pickle.load", "pickle.loads", "joblib.load", "load_model",
+        for name in ("torch.load", "pickle.load", "pickle.loads", "joblib.load", "load_model",
                      "from_pretrained", "load_weights")
     },
 }  # fmt: skip

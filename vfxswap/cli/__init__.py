@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vfxswap import __version__
+from vfxswap.cli import config, examples
 from vfxswap.cli.common import Debug, Run
 from vfxswap.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Cancelled, ResourceError, UsageError, VfxSwapError
 
@@ -27,15 +28,24 @@ COMMANDS = {
     "measure": ("vfxswap.cli.shot:measure_command", "Measure a shot once for the swap of any of its frames."),
     "swap": ("vfxswap.cli.shot:swap_command", "Swap the face in a plate."),
     "run": ("vfxswap.cli.shot:run_command", "Do a job from its description."),
+    "qc": ("vfxswap.cli.qc:qc_command", "Measure a finished swap against its plate and name its worst frames."),
+    "review": ("vfxswap.cli.review:review_command", "Write a page, or a movie, that shows a swap beside its plate."),
     "faceset": ("vfxswap.cli.faceset:app", "Collect aligned crops of one performer."),
     "train": ("vfxswap.cli.training:train", "Train a model that paints the likeness over the double."),
-    "retrain": ("vfxswap.cli.retrain:retrain", "Go on training with the frames that came out worst."),
-    "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel."),
-    "otio": ("vfxswap.cli.otio:otio_command", "Swap faces in clips of an OpenTimelineIO timeline."),
+    "retrain": (
+        "vfxswap.cli.retrain:retrain",
+        "Go on training with the frames that came out worst, and the likeness's nearest poses, drawn more often.",
+    ),
+    "export": ("vfxswap.cli.training:export", "Write a trained model as a .vfxmodel, or for Nuke's Inference node."),
+    "otio": (
+        "vfxswap.cli.otio:otio_command",
+        "Swap faces in clips of an OpenTimelineIO timeline; without --clip, list them.",
+    ),
     "farm": ("vfxswap.cli.farm:app", "Share a job out among the machines of a render farm."),
     "hosts": ("vfxswap.cli.hosts:app", "Make vfxswap known to Nuke and Resolve."),
     "bench": ("vfxswap.cli.bench:bench_command", "Measure speed, as ratios of steps that run in turns."),
     "consent": ("vfxswap.cli.consent:app", "Make, sign, check and withdraw consents."),
+    "publish": ("vfxswap.cli.publish:publish", "Validate finished frames and publish them as a version."),
     "provenance": ("vfxswap.cli.provenance:app", "Sign, check and read the record of what was rendered."),
 }
 """Command -> (`module:attribute`, help line), in the order in which `--help` lists them."""
@@ -55,7 +65,16 @@ class CommandTable(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Swap the listed stand-in for the real command."""
         name, _, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name else None, rest
+        if not name:
+            return name, None, rest
+        command = load(name)
+        run = ctx.obj
+        # Who asks for help or for a word to complete wants no defaults, nor does a doctor, who looks at them himself.
+        if isinstance(run, Run) and name != "doctor" and not ctx.resilient_parsing and "--help" not in rest:
+            found = config.Config.find(run.arguments, commands=tuple(COMMANDS))
+            run.config = found
+            ctx.default_map = {name: found.defaults(name, command)}
+        return name, command, rest
 
 
 def load(name: str) -> Any:
@@ -65,16 +84,17 @@ def load(name: str) -> Any:
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False)
         target.command(name)(function)
-    return typer.main.get_command(target)
+    return examples.shown(name, config.with_option(typer.main.get_command(target)))
 
 
-app = typer.Typer(cls=CommandTable, add_completion=False)
+app = typer.Typer(cls=CommandTable, epilog=examples.START)
 
 
 @app.callback(invoke_without_command=True)
 def vfxswap(
     ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    config_file: Annotated[str, typer.Option("--config", metavar="FILE", help=config.HELP)] = "",
     debug: Debug = False,
 ) -> None:
     """Replace one consenting performer's face with another's in a film plate, in scene-linear light."""

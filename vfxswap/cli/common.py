@@ -22,6 +22,7 @@ from vfxswap.errors import UsageError, VfxSwapError
 from vfxswap.events import CancelToken, EventSink, Failed, NdjsonSink, cancel_file
 
 if TYPE_CHECKING:
+    from vfxswap.cli.config import Config
     from vfxswap.trust import Gate, ShotId
 
 Shot = Annotated[str, typer.Option(metavar="PROJECT/SEQUENCE/SHOT", help="The shot that the consents must cover.")]
@@ -50,11 +51,13 @@ class Run:
         arguments: the command line without the program's name.
         started: `time.monotonic()` at the start, which events count from.
         events: stream of the NDJSON events; None where they are not wanted.
+        config: the show's defaults, once a command is known; None for a command that wants none.
     """
 
     arguments: tuple[str, ...]
     started: float = field(default_factory=time.monotonic)
     events: TextIO | None = None
+    config: Config | None = None
 
     @classmethod
     def start(cls, arguments: Sequence[str]) -> Run:

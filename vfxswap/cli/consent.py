@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 
@@ -15,6 +17,7 @@ from vfxswap.cli import knobs
 from vfxswap.cli.common import ColorConfig, ColorSpace, Debug, Face, Keyring
 from vfxswap.errors import ConsentError, UsageError
 from vfxswap.trust import CONSISTENT, KeyRole, Role, Use, names, references
+from vfxswap.trust.canonical import format_time
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make, sign, check and withdraw consents.")
 
@@ -214,29 +217,58 @@ def sign(
 def verify(
     consents: Annotated[list[Path], typer.Argument(help="Signed consents.")],
     keyring: Keyring = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Debug = False,
 ) -> None:
     """Check signatures, dates and revocation; exit code 77 if a consent would be refused."""
     ring = trust.KeyRing.load(keyring)
-    refused = []
-    for path in consents:
-        report = trust.verify(path, ring)
-        typer.echo(f"{path}: {'valid' if report.ok else 'refused'}")
-        for signature in report.signatures:
-            role = signature.role or "unknown key"
-            typer.echo(f"  signature {signature.kid} ({role}): {signature.problem or 'valid'}")
-        for problem in report.problems:
-            typer.echo(f"  {problem}")
-        record = report.consent.record
-        typer.echo(f"  for people to judge: {record.purpose} | territories {', '.join(record.territories)}")
-        typer.echo(f"  prohibited: {', '.join(record.prohibited) or 'nothing listed'}")
-        if not report.ok:
-            refused.append(path)
+    reports = {path: trust.verify(path, ring) for path in consents}
+    if as_json:
+        found = [_verified(path, report) for path, report in reports.items()]
+        typer.echo(json.dumps({"v": 1, "ok": all(one["ok"] for one in found), "consents": found}, indent=2))
+    else:
+        for path, report in reports.items():
+            _tell(path, report)
+    refused = [path for path, report in reports.items() if not report.ok]
     if refused:
         raise ConsentError(
             f"{len(refused)} of {len(consents)} consents would be refused: {', '.join(map(str, refused))}",
             hint="the reasons are listed above",
         )
+
+
+def _tell(path: Path, report: trust.VerifyReport) -> None:
+    typer.echo(f"{path}: {'valid' if report.ok else 'refused'}")
+    for signature in report.signatures:
+        role = signature.role or "unknown key"
+        typer.echo(f"  signature {signature.kid} ({role}): {signature.problem or 'valid'}")
+    for problem in report.problems:
+        typer.echo(f"  {problem}")
+    record = report.consent.record
+    typer.echo(f"  for people to judge: {record.purpose} | territories {', '.join(record.territories)}")
+    typer.echo(f"  prohibited: {', '.join(record.prohibited) or 'nothing listed'}")
+
+
+def _verified(path: Path, report: trust.VerifyReport) -> dict[str, Any]:
+    """A report for programs: what was checked, and what a person has to judge."""
+    record = report.consent.record
+    return {
+        "path": str(path),
+        "ok": report.ok,
+        "id": record.id,
+        "performer": record.performer.id,
+        "roles": list(record.roles),
+        "uses": list(record.uses),
+        "scope": list(record.scope),
+        "scope_exclude": list(record.scope_exclude),
+        "not_before": format_time(record.not_before),
+        "not_after": format_time(record.not_after),
+        "signatures": [asdict(signature) for signature in report.signatures],
+        "problems": list(report.problems),
+        "purpose": record.purpose,
+        "territories": list(record.territories),
+        "prohibited": list(record.prohibited),
+    }
 
 
 @app.command()

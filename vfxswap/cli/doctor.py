@@ -3,151 +3,77 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib import metadata
-from typing import Annotated, Literal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from vfxswap import __version__, infer
-from vfxswap.cli.common import Debug, shipped
-from vfxswap.color import ColorConfig
-from vfxswap.errors import ModelError, VfxSwapError
-from vfxswap.trust import KeyRing
-
-Status = Literal["ok", "off", "bad"]
-"""ok: works. off: not here, and nothing that is needed. bad: has to be repaired."""
-
-_LIBRARIES = (
-    "numpy",
-    "opencv-python",
-    "OpenImageIO",
-    "opencolorio",
-    "fileseq",
-    "pydantic",
-    "cryptography",
-    "pyblish-base",
-)
-_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    area: str
-    name: str
-    status: Status
-    text: str
+from vfxswap.cli import doctor_config, doctor_hosts, doctor_machine, doctor_trust
+from vfxswap.cli.common import ColorConfig, Debug, Keyring, Run
+from vfxswap.cli.finding import Finding
+from vfxswap.errors import VfxSwapError
 
 
 def doctor(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where frames will go: its disk is looked at.")] = Path(),
+    color_config: ColorConfig = "",
+    keyring: Keyring = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show what works on this machine."""
-    findings = list(examine())
+    """Show what works on this machine.
+
+    Ends with exit code 4 where something has to be repaired; every problem stands with its remedy.
+    """
+    run = ctx.find_root().obj
+    arguments = run.arguments if isinstance(run, Run) else ()
+    findings = list(examine(output=output, color_config=color_config, keyring=keyring, arguments=arguments))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _print(findings)
     broken = [finding.name for finding in findings if finding.status == "bad"]
     if broken:
-        raise VfxSwapError(f"needs repair: {', '.join(broken)}", hint="reinstall vfxswap, or see above")
+        raise VfxSwapError(f"needs repair: {', '.join(broken)}", hint="the remedies stand above")
 
 
-def examine() -> Iterator[Finding]:
+def examine(
+    *, output: Path, color_config: str, keyring: Path | None, arguments: Sequence[str] = ()
+) -> Iterator[Finding]:
     """Every finding, area by area."""
-    yield Finding("vfxswap", "version", "ok", f"{__version__} on Python {platform.python_version()}")
-    yield from _libraries()
-    yield from _devices()
-    yield _color()
-    yield _training()
-    yield from _weights()
-    yield _keyring()
-    yield _hosts()
+    yield doctor_machine.version()
+    found, shown = doctor_config.config(arguments)
+    yield shown
+    color_config = color_config or str(found.of("doctor").get("color-config", ""))
+    yield from doctor_machine.libraries()
+    yield from doctor_machine.devices()
+    yield doctor_machine.telemetry()
+    yield doctor_machine.color(color_config)
+    yield doctor_machine.training()
+    yield from doctor_machine.weights()
+    yield from doctor_machine.disk(output)
+    yield from doctor_trust.keyring(keyring)
+    yield from doctor_trust.render_key()
+    yield from doctor_hosts.hosts()
+    yield from doctor_hosts.farms()
 
 
-def _version(name: str) -> str:
-    """The installed version of a distribution, empty when it is not there. Imports nothing."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+_MARKS = {"ok": "ok  ", "off": " -  ", "look": "LOOK", "bad": "BAD "}
 
 
-def _libraries() -> Iterator[Finding]:
-    for name in _LIBRARIES:
-        version = _version(name)
-        yield Finding("library", name, "ok" if version else "bad", version or "is not installed")
-    runtimes = [f"{name} {_version(name)}" for name in _RUNTIMES if _version(name)]
-    if len(runtimes) == 1:
-        yield Finding("library", "onnxruntime", "ok", runtimes[0])
-    else:
-        text = " and ".join(runtimes) + ": they overwrite each other; uninstall both, then install one again"
-        yield Finding("library", "onnxruntime", "bad", text)
-
-
-def _devices() -> Iterator[Finding]:
-    for provider, problem in infer.providers().items():
-        name = provider.removesuffix("ExecutionProvider").lower()
-        if name == "cpu":
-            yield Finding("device", name, "ok", f"{os.cpu_count()} logical cores")
-        else:
-            yield Finding("device", name, "off" if problem else "ok", problem or "usable")
-
-
-def _color() -> Finding:
-    source = "from $OCIO" if os.environ.get("OCIO") else "built in"
-    try:
-        config = ColorConfig.load()
-    except VfxSwapError as error:
-        return Finding("color", "OCIO config", "bad", str(error))
-    return Finding("color", "OCIO config", "ok", f"{config.id} ({source}, {len(config.names())} color spaces)")
-
-
-def _training() -> Finding:
-    version = _version("torch")
-    if not version:
-        return Finding("training", "torch", "off", "not installed, rendering needs none; pip install 'vfxswap[train]'")
-    return Finding("training", "torch", "ok", version)
-
-
-def _weights() -> Iterator[Finding]:
-    for role, entry in infer.catalog().items():
-        text = f"{entry.name}, {entry.license}"
-        try:
-            infer.weights(role)
-        except ModelError as error:
-            yield Finding("weights", role, "bad", str(error))
-            continue
-        license_there = (infer.weights_folder() / entry.license_file).is_file()
-        yield Finding("weights", role, "ok" if license_there else "bad", text if license_there else f"{text}: no text")
-
-
-def _keyring() -> Finding:
-    try:
-        ring = KeyRing.load()
-    except VfxSwapError as error:
-        return Finding("consent", "key ring", "off", error.message)
-    return Finding("consent", "key ring", "ok", f"{ring.folder}: {len(ring.keys)} keys")
-
-
-def _hosts() -> Finding:
-    folder = shipped("hosts")
-    adapters = sorted(path.parent.name for path in folder.glob("*/*.py"))
-    if not adapters:
-        return Finding("hosts", "adapters", "off", "none in this version; job files and events work without them")
-    return Finding("hosts", "adapters", "ok", ", ".join(dict.fromkeys(adapters)))
-
-
-def _print(findings: list[Finding]) -> None:
-    marks = {"ok": "ok ", "off": " - ", "bad": "BAD"}
+def _print(findings: Sequence[Finding]) -> None:
+    arrow = "→" if (sys.stdout.encoding or "").lower().startswith("utf") else "->"
+    wide = max(len(finding.name) for finding in findings)
     area = ""
     for finding in findings:
         label = finding.area if finding.area != area else ""
         area = finding.area
-        typer.echo(f"{label:<9} {marks[finding.status]} {finding.name:<14} {finding.text}")
+        typer.echo(f"{label:<9} {_MARKS[finding.status]} {finding.name:<{wide}}  {finding.text}")
+        if finding.remedy:
+            typer.echo(f"{'':<14} {'':<{wide}}  {arrow} {finding.remedy}")
+    counts = {status: sum(finding.status == status for finding in findings) for status in ("bad", "look")}
+    typer.echo(f"{counts['bad']} to repair, {counts['look']} to look at")

@@ -19,7 +19,7 @@ from vfxswap.archive import sha256
 from vfxswap.cli import farm_work
 from vfxswap.cli.common import Debug, Events, Frames, gate, shipped, working
 from vfxswap.cli.farm_paths import PathRules
-from vfxswap.cli.shot import described
+from vfxswap.cli.shot import described, show_defaults
 from vfxswap.errors import (
     EXIT_BAD_INPUT,
     EXIT_CANCELLED,
@@ -37,6 +37,7 @@ from vfxswap.job import SwapJob
 from vfxswap.matte_input import MatteInput
 from vfxswap.measure import VERSION as MEASURE_VERSION
 from vfxswap.plate import ALL_VIEWS, Plate
+from vfxswap.publish import Request, consent
 from vfxswap.sequence import FrameRange, SequencePath, for_view
 from vfxswap.vfxmodel import SwapModel
 
@@ -54,6 +55,12 @@ _RAISED: Final[dict[int, type[VfxSwapError]]] = {
 }
 
 Engine = Literal["openjd", "opencue", "deadline"]
+Publish = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Publish here once everything is signed; nowhere without.")
+]
+References = Annotated[
+    list[Path], typer.Option("--reference", metavar="FILE", help="Reference file that a consent names; repeatable.")
+]
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="A job description.")]
 
 
@@ -72,6 +79,8 @@ def submit_command(
     priority: Annotated[int, typer.Option(min=0, max=100, help="Among the engine's jobs.")] = 50,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files and write nothing.")] = False,
     run: Annotated[bool, typer.Option("--run", help="With openjd: do it on this machine, task after task.")] = False,
+    publish: Publish = None,
+    reference: References = [],  # noqa: B006 - typer reads the default, nobody changes it
     debug: Debug = False,
 ) -> None:
     """Write a job for a farm and submit it with the engine's own client: Track, Measure, Swap in chunks, Finalise.
@@ -82,7 +91,10 @@ def submit_command(
         raise UsageError("--run is for --to openjd, without --dry-run", hint="other engines start jobs by themselves")
     engine = _farm()
     with working(ctx) as work, _told(engine):
-        given = described(job)
+        given = described(job, show_defaults(ctx))
+        if publish is not None:
+            gate(consents=given.consents, keyring=given.keyring)
+            consent.authorize(Request(given, ()))  # in the last step it would be too late to hear of it
         made, plates = _complete(given, into)
         # Of its own for each job: one that is still rendering keeps reading what it was submitted with.
         folder = into.absolute() if into else _folder(made, plates, into) / cache.key("farm", made.to_json())
@@ -96,6 +108,8 @@ def submit_command(
             pool=pool,
             group=group,
             priority=priority,
+            publish=str(publish.absolute()) if publish else "",
+            references=tuple(str(path.absolute()) for path in reference),
         )
         files = {JOB: made.to_json(), **engine.ENGINES[to].files(plan)}
         if dry_run:
@@ -128,6 +142,8 @@ def work_command(
     path_rules: Annotated[
         Path | None, typer.Option("--path-rules", metavar="FILE", help="Path mapping rules; $VFXSWAP_PATH_RULES too.")
     ] = None,
+    publish: Publish = None,
+    reference: References = [],  # noqa: B006
     events: Events = "",
     debug: Debug = False,
 ) -> None:
@@ -136,11 +152,18 @@ def work_command(
         raise UsageError(f"no engine is named {engine!r}", hint=f"there is {', '.join(_farm().ENGINES)}")
     if engine and events:
         raise UsageError("--engine and --events both want stdout", hint="give one of them")
+    if (publish is not None or reference) and step != "finalise":
+        raise UsageError("--publish and --reference are for the last step", hint="leave them out")
     with working(ctx, events=events) as work, farm_work.told(engine):
-        here = described(job, PathRules.load(path_rules).job)
+        rules = PathRules.load(path_rules)
+        here = described(job, rules.job)
         ready = gate(consents=here.consents, keyring=here.keyring)
         chosen = FrameRange.parse(frames) if frames else None
-        farm_work.STEPS[step](here, ready, farm_work.sink(work, engine), chosen)
+        told = farm_work.sink(work, engine)
+        farm_work.STEPS[step](here, ready, told, chosen)
+        if publish is not None:
+            there = Path(rules.path(str(publish)))
+            farm_work.publish(here, told, into=there, references=[Path(rules.path(str(p))) for p in reference])
 
 
 def _complete(job: SwapJob, into: Path | None) -> tuple[SwapJob, tuple[Plate, ...]]:

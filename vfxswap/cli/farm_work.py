@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Final
 
 from vfxswap import atomic, exr, pipeline, provenance
 from vfxswap import frames as rendering
+from vfxswap.cli import publish as publishing
 from vfxswap.cli.common import Work
 from vfxswap.errors import FrameError, JobError, VfxSwapError
 from vfxswap.events import Done, Event, EventSink, FrameFailed, Progress
 from vfxswap.job import SwapJob
 from vfxswap.plate import Plate
+from vfxswap.publish import of_job
 from vfxswap.sequence import FrameRange, SequencePath, for_view
 from vfxswap.trust import Gate
 from vfxswap.vfxmodel import read_card
@@ -137,6 +139,11 @@ def finalise(job: SwapJob, gate: Gate, work: Work, chosen: FrameRange | None) ->
         if made.gaps:
             raise FrameError(f"the record is not complete: {made.gaps[0]}", hint="run Swap and Finalise again")
         work.sink.emit(Done(manifest=str(made.path), counts={"frames": len(plate.frames)}))
+
+
+def publish(job: SwapJob, work: Work, *, into: Path, references: Sequence[Path]) -> None:
+    """Validate and publish what was signed; every frame is there, or signing would have refused."""
+    publishing.run(of_job(job, into=into, references=references), work)
 
 
 STEPS: Final[dict[str, Callable[[SwapJob, Gate, Work, FrameRange | None], None]]] = {

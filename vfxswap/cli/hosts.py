@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -57,6 +57,9 @@ HOSTS: Final = {
 }
 """Name -> host."""
 
+FOLDERS: Final = {**{name: name for name in HOSTS}, "pyblish": "publish/plugins"}
+"""Name -> what belongs on its path, below the shipped hosts."""
+
 Name = Annotated[str, typer.Argument(metavar="HOST", help=f"Which: {', '.join(HOSTS)}.")]
 Folder = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The program's folder in place of the one in your home.")
@@ -69,15 +72,13 @@ def install_command(host: Name, folder: Folder = None, debug: Debug = False) -> 
     found, path = _host(host, folder)
     before = _content(path)
     bare = without_block(before)
-    there = None if bare is None else bare
-    code = (hosts_resolve.block if host == "resolve" else nuke_block)(shipped("hosts") / host, sys.executable)
-    after = with_block(there, code)
+    after = with_block(bare, _code(host))
     if after == before:
         typer.echo(f"{path} is up to date")
         return
     _write(path, after)
     then = "start the host again" if found.variable else "it is in Workspace > Scripts"
-    typer.echo(f"{path}: vfxswap's block is {'added' if before == there else 'up to date now'}; {then}")
+    typer.echo(f"{path}: vfxswap's block is {'added' if bare == before else 'up to date now'}; {then}")
     if found.variable:
         typer.echo(f"without this: {found.variable}={shipped('hosts') / host}")
 
@@ -100,10 +101,13 @@ def uninstall_command(host: Name, folder: Folder = None, debug: Debug = False) -
 
 
 @app.command("path")
-def path_command(host: Name, debug: Debug = False) -> None:
-    """Print the folder that belongs on the host's path where nothing is installed (NUKE_PATH)."""
-    _host(host, None)
-    typer.echo(str(shipped("hosts") / host))
+def path_command(
+    host: Annotated[str, typer.Argument(metavar="HOST", help=f"Which: {', '.join(FOLDERS)}.")], debug: Debug = False
+) -> None:
+    """Print the folder that belongs on the host's path where nothing is installed (NUKE_PATH, PYBLISHPLUGINPATH)."""
+    if host not in FOLDERS:
+        raise UsageError(f"no host is named {host!r}", hint=f"there is {', '.join(FOLDERS)}")
+    typer.echo(str(shipped("hosts") / FOLDERS[host]))
 
 
 def nuke_block(folder: Path, python: str) -> str:
@@ -147,6 +151,25 @@ def without_block(content: bytes | None) -> bytes | None:
     added = len(found["end"]) if found["note"] == _UNENDED and not after else 0
     rest = content[: found.start() - added] + after
     return None if found["note"] == _ABSENT and not rest else rest
+
+
+def state(name: str) -> tuple[Literal["absent", "current", "stale"], Path]:
+    """Whether a host's start-up file in the user's home has the block, as `install` would write it; and the file.
+
+    Raises:
+        OutputError: the file cannot be read.
+    """
+    _, path = _host(name, None)
+    content = _content(path)
+    bare = without_block(content)
+    if bare == content:
+        return "absent", path
+    return ("current" if with_block(bare, _code(name)) == content else "stale"), path
+
+
+def _code(host: str) -> str:
+    """The lines of the block for this installation."""
+    return (hosts_resolve.block if host == "resolve" else nuke_block)(shipped("hosts") / host, sys.executable)
 
 
 def _host(name: str, folder: Path | None) -> tuple[Host, Path]:

@@ -114,9 +114,11 @@ def _list(timeline: Timeline) -> None:
 
 
 def _work(jobs: list[tuple[Cut, SwapJob, Path]], work: Work, *, dry_run: bool) -> tuple[Results, VfxSwapError | None]:
-    """Do the jobs; a clip with bad frames does not stop the others, a refusal does."""
+    """Do the jobs; a clip with bad frames does not stop the others, a refusal of one leaves all undone."""
     done: Results = []
     failed: VfxSwapError | None = None
+    for _, job, _ in jobs if not dry_run else ():  # before the first is written
+        pipeline.allowed(job, gate=gate(consents=job.consents, keyring=job.keyring))
     for cut, job, path in jobs:
         if dry_run:
             job.save(path)

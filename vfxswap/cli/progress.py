@@ -58,6 +58,7 @@ class LineSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._due: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
     def emit(self, event: Event) -> None:
         """Print the event if a reader of a log wants it now."""
@@ -67,10 +68,28 @@ class LineSink:
 
     def _progress(self, event: events.Progress) -> str:
         now = time.monotonic()
+        began, at = self._began.setdefault(event.stage, (now, event.done))
         if event.done < event.total and now < self._due.setdefault(event.stage, now):
             return ""
         self._due[event.stage] = now + _INTERVAL
-        return f"{event.stage}: {event.done}/{event.total}"
+        return (
+            f"{event.stage}: {event.done}/{event.total}{_pace(event.done - at, event.total - event.done, now - began)}"
+        )
+
+
+def _pace(done: int, left: int, seconds: float) -> str:
+    """Rate and time left, once there is enough to tell them by."""
+    if done < 1 or seconds < 1:
+        return ""
+    rate = done / seconds
+    paced = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+    return f" ({paced}, {_clock(left / rate)} left)" if left else f" ({paced})"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class _Rate(ProgressColumn):

@@ -58,7 +58,7 @@ def retrain(
     ctx: typer.Context,
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a training.")],
     report: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSON of `bench quality`, of `faceset report`, or vfxswap.worst/1.")
+        Path, typer.Option(metavar="FILE", help="JSON of `qc`, `bench quality`, `faceset report`, or vfxswap.worst/1.")
     ],
     plate: Annotated[str, typer.Option(metavar="PLATE", help="The double's plate that the report is about.")],
     likeness: Annotated[list[Path], typer.Option(metavar="DIR", help="As for train.")],

@@ -27,6 +27,7 @@ from vfxswap.cli.common import (
     Lens,
     Overwrite,
     Part,
+    Run,
     Shot,
     View,
     Work,
@@ -136,6 +137,11 @@ def swap_command(
     highlights: knobs.Highlights = knobs.DEFAULTS.highlights,
     skin_tone: knobs.SkinTone = knobs.DEFAULTS.skin_tone,
     person: knobs.Person = knobs.DEFAULTS.person,
+    grain: knobs.Grain = knobs.DEFAULTS.grain,
+    defocus: knobs.Defocus = knobs.DEFAULTS.defocus,
+    sharpen: knobs.Sharpen = knobs.DEFAULTS.sharpen,
+    motion_blur: knobs.MotionBlur = knobs.DEFAULTS.motion_blur,
+    shutter: knobs.Shutter = knobs.DEFAULTS.shutter,
     shot: Shot = "",
     consent: Consents = [],  # noqa: B006 - typer reads the default, nobody changes it
     keyring: Keyring = None,
@@ -179,6 +185,11 @@ def swap_command(
             highlights=highlights,
             skin_tone=skin_tone,
             person=person,
+            grain=grain,
+            defocus=defocus,
+            sharpen=sharpen,
+            motion_blur=motion_blur,
+            shutter=shutter,
         ),
     )
     with working(ctx, events=events) as work:
@@ -209,11 +220,18 @@ def run_command(
         return
     if job is None:
         raise UsageError("no job was given", hint="vfxswap run JOB.json")
-    job_of_file = described(job)
+    job_of_file = described(job, show_defaults(ctx))
     if overwrite:
         job_of_file = job_of_file.replace(overwrite=True)
     with working(ctx, events=events, job=job) as work:
         _work(job_of_file, frames, work, save=None, sign=not frames if sign is None else sign)
+
+
+def show_defaults(ctx: typer.Context) -> Callable[[Path], SwapJob]:
+    """Reads job files, with what they leave out from the show's `vfxswap.toml` (cli/config.py)."""
+    run = ctx.find_root().obj
+    found = run.config.job_fields() if isinstance(run, Run) and run.config is not None else {}
+    return lambda path: SwapJob.load(path, defaults=found)
 
 
 def described(path: Path, load: Callable[[Path], SwapJob] = SwapJob.load) -> SwapJob:

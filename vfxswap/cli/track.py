@@ -43,7 +43,7 @@ from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
 
 _PLATE = "plate"
 
-Format = Literal["nuke-tracker", "nuke-cornerpin", "nuke-roto", "stmap", "json", "chan", "usd"]
+Format = Literal["nuke-tracker", "nuke-cornerpin", "nuke-roto", "nuke-live", "stmap", "json", "chan", "usd"]
 
 
 class _PlateFirst(TyperGroup):
@@ -61,6 +61,7 @@ app = typer.Typer(
     help="Track the faces of a plate.",
 )
 app.command("fix")(track_fix.fix_command)
+app.command("report")(track_report.report_command)
 
 
 @app.command(_PLATE)

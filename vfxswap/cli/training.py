@@ -17,6 +17,7 @@ from vfxswap.cli.common import (
     Overwrite,
     Shot,
     gate,
+    shipped,
     shot_id,
     working,
 )
@@ -38,6 +39,9 @@ from vfxswap.train import uses
 
 if TYPE_CHECKING:
     from vfxswap.train.bank import Bank
+    from vfxswap.vfxmodel import ModelCard
+
+_FORMATS = ("vfxmodel", "nuke-cat")
 
 
 def train(
@@ -174,8 +178,10 @@ def train(
 
 def export(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a training.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The .vfxmodel to write.")],
-    to: Annotated[str, typer.Option(metavar="vfxmodel", help="Format.")] = "vfxmodel",
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The .vfxmodel to write; for Nuke a folder.")],
+    to: Annotated[
+        str, typer.Option(metavar="|".join(_FORMATS), help="Format; nuke-cat: for Nuke's Inference node.")
+    ] = "vfxmodel",
     checkpoint: Annotated[
         str, typer.Option(metavar="latest|best|STEP", help="Which: best has the highest held-out PSNR.")
     ] = "latest",
@@ -193,36 +199,53 @@ def export(
     events: Events = "",
     debug: Debug = False,
 ) -> None:
-    """Write a trained model as a .vfxmodel.
+    """Write a trained model as a .vfxmodel, or for Nuke's Inference node.
 
     Prints the sha256 of the network, which consents to swap have to list.
     """
-    if to == "nuke-cat":
-        raise UsageError("--to nuke-cat is not built in this version", hint="export a .vfxmodel")
-    if to != "vfxmodel":
-        raise UsageError(f"--to is {to!r}", hint="vfxmodel is the only format")
-    if output.suffix != ".vfxmodel":
+    if to not in _FORMATS:
+        raise UsageError(f"--to is {to!r}", hint=f"use one of {', '.join(_FORMATS)}")
+    if to == "vfxmodel" and output.suffix != ".vfxmodel":
         raise UsageError(f"--output is {output.name}", hint="a model's name ends in .vfxmodel")
+    if to == "nuke-cat" and precision == "int8":
+        raise UsageError("--precision int8 is not for Nuke", hint="leave it out")
     if (precision == "int8") != (likeness is not None and double is not None):
         raise UsageError("--precision int8, --likeness and --double go together", hint="give all three, or none")
     guard = gate(consents=consent, keyring=keyring)
     require_extra()
-    from vfxswap.train import package
+    from vfxswap.train import nuke_cat, package
 
-    leave = partial(
-        guard.authorize,
-        shot=shot_id(shot, folder=model_dir.resolve().name),
-        use="train",
-        origin=origin([], model_dir),
-    )
+    where = shot_id(shot, folder=model_dir.resolve().name)
+    leave = partial(guard.authorize, shot=where, use="train", origin=origin([], model_dir))
     grant = leave(performers=package.read_performers(model_dir).by_role())
     others = tuple(leave(performers=people.by_role()) for people in package.read_others(model_dir))
+    if to == "nuke-cat":
+        nuke_cat.check_name(output, overwrite=overwrite)
+        ready = nuke_cat.prepare(model_dir, grant=grant, others=others, which=checkpoint)
+        # Nuke asks nobody: who makes the file has to have leave for what it will do.
+        swap = guard.authorize(
+            shot=where,
+            use="swap",
+            performers=ready.card.performers.by_role(),
+            model_sha256=ready.card.onnx_sha256,
+            origin=ready.card.origin(),
+        )
+        gizmo = (shipped("gizmos") / f"{nuke_cat.GIZMO}.gizmo").read_text(encoding="utf-8")
+        maker = (shipped("hosts") / "nuke" / nuke_cat.MAKER).read_text(encoding="utf-8")
+        nuke_cat.write(ready, output, grant=swap, gizmo=gizmo, maker=maker)
+        _say(output, ready.card)
+        typer.echo(f"next, on a machine with NukeX: nuke --nukex -i -t {output / nuke_cat.MAKER}")
+        return
     if output.exists() and not overwrite:
         raise OutputError("the model is there already", path=output, hint="give --overwrite")
     banks = _banks_of(model_dir, likeness, double) if likeness is not None and double is not None else None
     card = package.export_model(model_dir, output, grant=grant, others=others, which=checkpoint, int8_on=banks)
     if card.precision == "int8":
         typer.echo(f"int8 costs {card.metrics['int8_loss_db']:.2f} dB on held-out crops")
+    _say(output, card)
+
+
+def _say(output: Path, card: ModelCard) -> None:
     typer.echo(f"{output}: {card.performers.likeness} over {card.performers.double}, {card.resolution} px")
     typer.echo(f"network sha256 {card.onnx_sha256}")
 

@@ -206,7 +206,45 @@ class ColorConfig:
         matrix = self.working_to_model_linear().apply(np.eye(3, dtype=np.float32)).astype(np.float64)
         return np.asarray(matrix @ _REC709_WEIGHTS, np.float64)
 
+    def displays(self) -> Mapping[str, tuple[str, ...]]:
+        """Display -> its views of pictures, the default display and its default view first.
+
+        Views of data (Raw) and views that the config cannot resolve are left out.
+        """
+        first = str(self._config.getDefaultDisplay())
+        names_ = sorted(map(str, self._config.getDisplays()), key=lambda name: name != first)
+        found = {display: self._views(display) for display in names_}
+        return {display: views for display, views in found.items() if views}
+
+    def to_display(self, display: str, view: str) -> Transform:
+        """Working space -> the codes of a display's view, as a viewer shows them.
+
+        Raises:
+            ColorError: unknown display or view, or a file of it is missing.
+        """
+        known = self.displays()
+        if view not in known.get(display, ()):
+            choices = "; ".join(f"{name}: {', '.join(views)}" for name, views in known.items())
+            raise ColorError(
+                f"no view {view!r} of a display {display!r} in OCIO config {self.id}", hint=f"there are {choices}"
+            )
+        target = f"{display} / {view}"
+        transform = ocio.DisplayViewTransform(self.working_space, display, view)
+        pair = (self.working_space, target)
+        return self._cached(("display", *pair), pair, lambda: self._config.getProcessor(transform))
+
     # ------------------------------------------------------------------------------------------- internals
+
+    def _views(self, display: str) -> tuple[str, ...]:
+        default = str(self._config.getDefaultView(display))
+        views = sorted(map(str, self._config.getViews(display)), key=lambda name: name != default)
+        shown = []
+        for view in views:
+            name = str(self._config.getDisplayViewColorSpaceName(display, view))
+            space = self._config.getColorSpace(display if name == "<USE_DISPLAY_NAME>" else name)
+            if space is not None and not space.isData():
+                shown.append(view)
+        return tuple(shown)
 
     def _canonical(self, name: str) -> str:
         """The colour space that `name` (name, alias or role) stands for, or ""."""

@@ -23,7 +23,7 @@ KIND = "face23/1"
 
 _TURN_DEG = 20.0
 _LEAST_SPREAD = 1e-3
-_REACH = 3.0
+REACH = 3.0
 """Standardised values are held within this: what is further out was never trained on."""
 
 _FRONTAL_DEG = 25.0
@@ -150,7 +150,7 @@ def told(values: F64, condition: Condition) -> F32:
             hint="export the model again, or use the version of vfxswap that made it",
         )
     away = (values - np.asarray(condition.rest)) / np.asarray(condition.spread)
-    return np.asarray(np.clip(away, -_REACH, _REACH), np.float32)
+    return np.asarray(np.clip(away, -REACH, REACH), np.float32)
 
 
 def of(face: FaceFrame) -> F64:

@@ -23,7 +23,7 @@ def coarsen(rng: np.random.Generator, crop: Tensor, *, most: float, grain: float
     """Make an input (3, S, S) as coarse as a plate of few pixels, in place.
 
     It is averaged down to a raster 1 to `most` times coarser, gets grain there, and is enlarged again by cubics, as
-    alignment and resizing do; half of the time it is blurred besides, as a lens does that is out of focus.
+    alignment and resizing do; half of the time it is blurred besides by up to a pixel of that raster, as a lens does.
 
     Args:
         rng: what decides; it is asked for the same numbers whatever they are.
@@ -38,12 +38,8 @@ def coarsen(rng: np.random.Generator, crop: Tensor, *, most: float, grain: float
     side = max(4, round(size / most**depth))
     small = functional.interpolate(crop[None], size=(side, side), mode="bilinear", antialias=True, align_corners=False)
     if soft < 0.5:
-        radius = 1 + round(2 * soft)
-        small = (
-            functional.avg_pool2d(functional.pad(small, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
-            if side > 2 * radius + 1
-            else small
-        )
+        blurred = functional.avg_pool2d(functional.pad(small, (1,) * 4, mode="replicate"), 3, stride=1)
+        small = torch.lerp(small, blurred, 2 * soft)
     noise = torch.randn(small.shape, generator=torch.Generator().manual_seed(math.floor(start * 2**31)))
     small = small + noise * (sigma * _GRAIN * grain)
     crop.copy_(functional.interpolate(small, size=(size, size), mode="bicubic", align_corners=False)[0])

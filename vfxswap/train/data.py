@@ -338,13 +338,25 @@ def _spread(points: int, size: int, mode: str) -> Tensor:
     return wide[0, :, :, 0].T.contiguous()
 
 
-def centred(bank: Bank, indices: tuple[int, ...], *, size: int) -> Batch:
-    """Crops as the renderer frames them: no warp, no change. For scores and previews."""
+def centred(bank: Bank, indices: tuple[int, ...], *, size: int, coarse: float = 1.0) -> Batch:
+    """Crops as the renderer frames them: no warp, no change. For scores and previews.
+
+    Args:
+        bank: the performer.
+        indices: which crops.
+        size: their side.
+        coarse: how many times coarser the inputs are made, at most; the crop alone decides how (coarse.py).
+    """
     scale = 1.0 / align.FACESET_MARGIN
     matrix = torch.tensor([[scale, 0, 0], [0, scale, 0]]).expand(len(indices), 2, 3)
     x = sampled(_stack(bank, np.array(indices, np.int64)), _grid(matrix, size))
     told = None if bank.told is None else bank.told[list(indices)]
-    return Batch(warped=x[:, :3], target=x[:, :3], mask=x[:, 3:4], weight=x[:, 4:5], core=x[:, 5:6], told=told)
+    seen = x[:, :3]
+    if coarse > 1:
+        seen = seen.clone()
+        for crop, index in zip(seen, indices, strict=True):
+            coarsen(np.random.default_rng(index), crop, most=coarse, grain=_grain_scale(bank))
+    return Batch(warped=seen, target=x[:, :3], mask=x[:, 3:4], weight=x[:, 4:5], core=x[:, 5:6], told=told)
 
 
 def occluded(bank: Bank, indices: tuple[int, ...], *, size: int, seed: int) -> Batch:

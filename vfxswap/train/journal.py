@@ -67,9 +67,18 @@ class Journal:
         atomic.make_folder(self.folder)
         self._append({"step": step, "seconds": round(seconds, 1), "code": code, "warning": message})
 
-    def sheet(self, step: int, net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device) -> None:
-        """Write the preview sheet, and keep it among those over time."""
-        data = preview.sheet(net, likeness=likeness, double=double, device=device)
+    def sheet(
+        self,
+        step: int,
+        net: Autoencoder,
+        *,
+        likeness: Bank,
+        double: Bank,
+        device: torch.device,
+        coarse: float = 1.0,
+    ) -> None:
+        """Write the preview sheet (preview.py), and keep it among those over time."""
+        data = preview.sheet(net, likeness=likeness, double=double, device=device, coarse=coarse)
         folder = atomic.make_folder(self.folder / PREVIEWS)
         for path in (self.folder / PREVIEW, folder / f"step-{step:08d}.png"):
             atomic.write_bytes(path, data)

@@ -281,7 +281,12 @@ class Trainer:
         self._save()
         self._journal.scored(self._state(), rates=self.pair.rates)
         self._journal.sheet(
-            self.progress.step, self.pair.average, likeness=self.likeness, double=self.double, device=self.device
+            self.progress.step,
+            self.pair.average,
+            likeness=self.likeness,
+            double=self.double,
+            device=self.device,
+            coarse=self._augment.coarse,
         )
         end = self.progress.seconds / max(self.progress.spent, 1e-6)
         self.progress.outlook = self._journal.outlook(end=end) if self.progress.spent < 1 else None
@@ -298,7 +303,14 @@ class Trainer:
 
     def _scores(self) -> dict[str, float]:
         pair = self.pair
-        return score.held_out(pair.average, pair.judge, likeness=self.likeness, double=self.double, device=self.device)
+        return score.held_out(
+            pair.average,
+            pair.judge,
+            likeness=self.likeness,
+            double=self.double,
+            device=self.device,
+            coarse=self._augment.coarse,
+        )
 
     def _state(self) -> State:
         return State(

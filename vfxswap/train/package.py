@@ -5,7 +5,6 @@ The judge, the double's decoder and the optimisers stay in the folder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,7 @@ from vfxswap.train.checkpoint import State
 from vfxswap.train.data import Batch, centred
 from vfxswap.train.told import conditioned
 from vfxswap.trust import Grant
-from vfxswap.vfxmodel import Condition, ModelCard, Performers
+from vfxswap.vfxmodel import ModelCard, Performers
 
 EXPOSURE: Final = "median skin of the double at 0.18, one gain per shot"
 
@@ -71,6 +70,22 @@ def export_model(
             would cost more than quantize.MOST_LOSS_DB.
         ConsentError: a grant is for something else, or one is missing. OutputError: the file cannot be written.
     """
+    state, config, swapper = opened(folder, grant=grant, others=others, which=which)
+    network = to_onnx(swapper, resolution=config.resolution)
+    card = card_of(state, resolution=config.resolution)
+    if int8_on is not None:
+        network, lost = _integers(network, *int8_on, config=config, state=state)
+        card = card.model_copy(
+            update={"precision": "int8", "storage": "int8", "metrics": {**card.metrics, "int8_loss_db": lost}}
+        )
+    vfxmodel.write(output, card=card, onnx=network)
+    return vfxmodel.read_card(output)
+
+
+def opened(
+    folder: Path, *, grant: Grant, others: tuple[Grant, ...], which: str
+) -> tuple[State, AutoencoderConfig, Swapper]:
+    """A checkpoint's network, as averaged over the training: arguments and errors of `export_model`."""
     state = checkpoint.find(folder, which) or _read_state(folder)
     Grant.require(grant, use="train", performers=state.performers.by_role())
     _require_provenance(folder, state)
@@ -79,15 +94,7 @@ def export_model(
     config = config_from_json(state.architecture, state.network)
     net = build(state.architecture, config, uses.painters(state.performers))
     checkpoint.unpack("average", net, checkpoint.load_tensors(folder, state))
-    network = to_onnx(Swapper(net, state.performers.likeness), resolution=config.resolution)
-    card = _card(state, resolution=config.resolution)
-    if int8_on is not None:
-        network, lost = _integers(network, *int8_on, config=config, encoding=state.config.encoding, told=state.told)
-        card = card.model_copy(
-            update={"precision": "int8", "storage": "int8", "metrics": {**card.metrics, "int8_loss_db": lost}}
-        )
-    vfxmodel.write(output, card=card, onnx=network)
-    return vfxmodel.read_card(output)
+    return state, config, Swapper(net, state.performers.likeness)
 
 
 def _integers(
@@ -96,11 +103,10 @@ def _integers(
     double: Bank,
     *,
     config: AutoencoderConfig,
-    encoding: str,
-    told: Mapping[str, Condition],
+    state: State,
 ) -> tuple[bytes, float]:
     """The network in integers, and the dB that they cost."""
-    size = config.resolution
+    size, encoding = config.resolution, state.config.encoding
     for bank in (likeness, double):
         if bank.encoding != encoding:
             raise ModelError(
@@ -108,10 +114,11 @@ def _integers(
                 hint="load the bank with the run's encoding",
             )
     if config.condition:
-        likeness, double, _ = conditioned(likeness, double, count=config.condition, known=told)
-    seen = [_feeds(centred(bank, _trained_on(bank), size=size)) for bank in (likeness, double)]
+        likeness, double, _ = conditioned(likeness, double, count=config.condition, known=state.told)
+    coarse = uses.find(state.config.use).coarse
+    seen = [_feeds(centred(bank, _trained_on(bank), size=size, coarse=coarse)) for bank in (likeness, double)]
     small = quantize.to_int8(network, {name: np.concatenate([each[name] for each in seen]) for name in seen[0]})
-    held = centred(likeness, likeness.held_out, size=size)
+    held = centred(likeness, likeness.held_out, size=size, coarse=coarse)
     inside = held.mask.numpy() > 0.5
     lost = quantize.loss_db(network, small, feeds=_feeds(held), truth=held.target.numpy(), inside=inside)
     if not lost <= quantize.MOST_LOSS_DB:
@@ -150,7 +157,8 @@ def _require_provenance(folder: Path, state: State) -> None:
             )
 
 
-def _card(state: State, *, resolution: int) -> ModelCard:
+def card_of(state: State, *, resolution: int) -> ModelCard:
+    """What a model of this training says of itself; the network's hash is not in it yet."""
     return ModelCard(
         architecture=state.architecture,
         resolution=resolution,

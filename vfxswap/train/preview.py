@@ -15,16 +15,20 @@ _ROWS = 6
 
 
 @torch.no_grad()
-def sheet(net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device) -> bytes:
-    """A PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row."""
+def sheet(net: Autoencoder, *, likeness: Bank, double: Bank, device: torch.device, coarse: float = 1.0) -> bytes:
+    """A PNG: likeness | repainted || double | repainted | swapped | mask, one held-out crop each row.
+
+    Where inputs are made up to `coarse` times coarser, the likeness's column shows them so, and the double's crops
+    are repainted by the decoder alone.
+    """
     size = net.config.resolution
     net.eval()
-    a = centred(likeness, likeness.held_out[:_ROWS], size=size).to(device)
+    a = centred(likeness, likeness.held_out[:_ROWS], size=size, coarse=coarse).to(device)
     b = centred(double, double.held_out[:_ROWS], size=size).to(device)
     painted, _ = net(a.warped, likeness.performer, a.told)
-    repainted, _ = net(b.warped, double.performer, b.told)
+    repainted, _ = net.paint(net.encoder(b.warped), double.performer, b.told)
     swapped, mask = net(b.warped, likeness.performer, b.told)
-    columns = [a.target, painted, b.target, repainted, swapped, mask.expand(-1, 3, -1, -1)]
+    columns = [a.warped, painted, b.target, repainted, swapped, mask.expand(-1, 3, -1, -1)]
     rows = min(c.shape[0] for c in columns)
     picture = np.concatenate([np.concatenate([_picture(c[i]) for c in columns], axis=1) for i in range(rows)], axis=0)
     return marks.altered_png(picture)

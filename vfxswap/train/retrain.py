@@ -38,8 +38,8 @@ FOLDER: Final = "retrain"
 ROUNDS: Final = "rounds.json"
 SCHEMA: Final = "vfxswap.retrain/1"
 
-_STRANGER = 0.6
-"""Distance of embeddings above which a face is customarily somebody else's."""
+_STRANGER = 0.5
+"""Distance of embeddings above which a face is taken for somebody else's, unless the double's faceset has a limit."""
 
 _TURNED_DEG = 35.0
 """Beyond it embeddings say little about whose face it is."""
@@ -248,8 +248,9 @@ def _check_face(built: Faceset, main: Faceset, *, pattern: str, frames: Sequence
     if not seen or not reference.any():
         return
     away = float(np.median(np.linalg.norm(np.stack(seen) - reference, axis=1)))
-    if away > _STRANGER:
-        said = f"not consistent with {main.performer}: distance {away:.2f}, at most {_STRANGER}"
+    most = main.limits.get("identity", _STRANGER)
+    if away > most:
+        said = f"not consistent with {main.performer}: distance {away:.2f}, at most {most:g}"
         faceset.edit(built.folder, drop=[crop.name for crop, _ in mine], note=said)
         raise FacesetError(f"the face in {pattern} is {said}", hint="choose the double's with --face")
 

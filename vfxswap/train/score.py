@@ -17,9 +17,18 @@ _MOST, _LEAST = 64, 4
 
 @torch.no_grad()
 def held_out(
-    net: Autoencoder, judge: Discriminator, *, likeness: Bank, double: Bank, device: torch.device
+    net: Autoencoder, judge: Discriminator, *, likeness: Bank, double: Bank, device: torch.device, coarse: float = 1.0
 ) -> dict[str, float]:
     """Scores on crops that training never draws, at most 64 of each performer.
+
+    Args:
+        net: the painter. Its double's crops go through the decoder alone: nobody restores those.
+        judge: the discriminator.
+        likeness: the performer to paint.
+        double: the performer to paint over.
+        device: where to compute.
+        coarse: how many times coarser the likeness's inputs are made, at most, as they are in training; what is
+            painted is compared with the sharp crop. The double's stay as its faceset has them.
 
     Returns:
         `likeness_psnr`, `double_psnr` (dB, model space, inside the mask), `likeness_ssim`, `mask_iou`;
@@ -30,12 +39,12 @@ def held_out(
         mean and of the worst.
     """
     size = net.config.resolution
-    real = centred(likeness, _some(likeness), size=size).to(device)
+    real = centred(likeness, _some(likeness), size=size, coarse=coarse).to(device)
     other = centred(double, _some(double), size=size).to(device)
     # Spectral normalisation iterates in training mode: scoring must not move the judge.
     judge.eval()
     painted, mask = net(real.warped, likeness.performer, real.told)
-    repainted, _ = net(other.warped, double.performer, other.told)
+    repainted, _ = net.paint(net.encoder(other.warped), double.performer, other.told)
     swapped, swap_mask = net(other.warped, likeness.performer, other.told)
     true = _opinion(judge, real.target, real.core, likeness.performer)
     fakes = (

@@ -1,6 +1,6 @@
 """The frames that came out worst: read from whatever report names them.
 
-Three kinds of JSON are understood, told apart by `schema`:
+Four kinds of JSON are understood, told apart by `schema`:
 
 `vfxswap.worst/1`, which anything may write (docs/training.md):
 
@@ -8,8 +8,9 @@ Three kinds of JSON are understood, told apart by `schema`:
      "frames": [{"frame": 1009, "reason": "the lids flicker", "score": 2.5, "shot": "sh010"}]}
 
 `score` (0 without) is the higher the worse the frame, equal ones keep the file's order; `reason` and `shot` may be
-missing. `vfxswap.quality/1` (bench quality) ranks the frames that count by the PSNR of the swap, `vfxswap.coverage/1`
-(faceset report) those without a near example by their distance to it.
+missing. `vfxswap.qc/1` (qc) lists its frames with alarms alike, as `worst`. `vfxswap.quality/1` (bench quality) ranks
+the frames that count by the PSNR of the swap, `vfxswap.coverage/1` (faceset report) those without a near example by
+their distance to it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class _Listed(_Part):
 
     def found(self) -> list[WorstFrame]:
         return [WorstFrame(**entry.model_dump()) for entry in self.frames]
+
+
+class _Checked(_Part):
+    schema_: Literal["vfxswap.qc/1"] = Field(alias="schema")
+    worst: tuple[_Entry, ...]
+
+    def found(self) -> list[WorstFrame]:
+        return [WorstFrame(**entry.model_dump()) for entry in self.worst]
 
 
 class _Row(_Part):
@@ -114,7 +123,7 @@ class _Coverage(_Part):
         ]
 
 
-_Report = Annotated[_Listed | _Quality | _Coverage, Field(discriminator="schema_")]
+_Report = Annotated[_Listed | _Checked | _Quality | _Coverage, Field(discriminator="schema_")]
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 
 
@@ -136,7 +145,7 @@ def read_worst(data: bytes, *, path: Path, shot: str = "") -> tuple[WorstFrame, 
         where = ".".join(str(step) for step in first["loc"])
         raise UsageError(
             f"{path.name} is no report of frames: {where}{': ' if where else ''}{first['msg']}",
-            hint=f"give the JSON of `bench quality` or `faceset report`, or one of schema {SCHEMA}",
+            hint=f"give the JSON of `qc`, `bench quality` or `faceset report`, or one of schema {SCHEMA}",
         ) from error
     shots = list(dict.fromkeys(worst.shot for worst in found if worst.shot))
     if shot and shot not in shots:

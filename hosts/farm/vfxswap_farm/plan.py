@@ -51,6 +51,8 @@ class Plan:
         pool: where the engine has pools; empty: its default.
         group: the same for groups of machines.
         priority: 0 to 100.
+        publish: folder that gets a version once everything is signed; empty: nothing is published.
+        references: reference files that consents name, for the publish.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Plan:
     pool: str = ""
     group: str = ""
     priority: int = 50
+    publish: str = ""
+    references: tuple[str, ...] = ()
 
     def words(self, step: Step, *, engine: str, frames: str = "", job: str = "", rules: str = "") -> list[str]:
         """The words after the command.
@@ -81,6 +85,10 @@ class Plan:
             words.append("--frames=" + frames)  # in one word: a range may begin with a minus
         if rules:
             words += ["--path-rules", rules]
+        if self.publish and step is STEPS[-1]:
+            words += ["--publish", self.publish]
+            for path in self.references:
+                words += ["--reference", path]
         return words
 
     def timeout(self, step: Step) -> int:

@@ -1,0 +1,241 @@
+"""Sharpness and defocus: how soft the plate's face is, octave by octave, and the painted face made as soft.
+
+The plate's own face was seen through the same lens as the one that replaces it. Where it has less energy in an octave
+of detail than the painted face, the painted one was not out of focus as it should be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import cv2
+import numpy as np
+
+from vfxswap import align
+from vfxswap.geometry import Matrix23, Window, compose, scale_of
+from vfxswap.lens import Lens
+from vfxswap.pixels import F32, F64, Matte
+
+FINEST: Final = 0.6
+"""Standard deviation of the blur that takes off the finest octave, in crop pixels; every further one doubles it."""
+_COARSEST = 0.07
+"""... and the widest is about this part of the crop's side."""
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_FLOOR = 0.18 / 16
+"""Light that is added before the logarithm: darker detail than that is not compared."""
+_INSIDE, _RIM = 0.9, 0.03
+"""Where the matte is at least so high, this part of the crop's side away from its edge."""
+_ALIKE = 1.0
+"""Stops, in the coarse: where plate and face are further apart something is in front of it."""
+_SEEN_PIXELS = 400
+_STILL, _MOVING = 0.7, 2.0
+"""Crop pixels per frame: up to the first detail counts in every direction, from the second only across the way."""
+_LEFT = 0.02
+"""This part of an octave's energy is never the grain's."""
+_NYQUIST = 0.45
+"""Standard deviation in the plate's pixels of the finest blur that takes anything off."""
+
+_FRAMES = 2.0
+"""Standard deviation over time, in frames."""
+_RANGE = 4.0
+"""Octaves are never told to differ by more stops of contrast than this."""
+_STEADY = 0.08
+"""Contrast by which the plate must be softer before the face is touched."""
+_SHARPEST = 2.0
+"""No octave is made stronger than by this."""
+
+
+def octaves(size: int) -> int:
+    """How many octaves of detail a crop of `size` has here."""
+    return max(2, 1 + round(math.log2(_COARSEST * size / FINEST)))
+
+
+def compared(
+    face: F32,
+    mask: Matte,
+    plate: F32,
+    *,
+    window: Window,
+    matrix: Matrix23,
+    lens: Lens | None = None,
+    grain: tuple[F32, F32] | None = None,
+    way: F64 | None = None,
+) -> F32 | None:
+    """How much detail the plate's face has over the painted one's.
+
+    Args:
+        face: (S, S, 3) the painted crop, exposure-normalised linear light.
+        mask: (S, S) its matte.
+        plate: (h, w, 3) the plate's pixels in `window`, likewise.
+        window: where they lie.
+        matrix: plate -> crop.
+        lens: the plate's, or None.
+        grain: a part of the plate without its grain and with it, likewise: what the grain adds is taken off.
+        way: (2,) crop pixels per frame that the face moves. Across the way motion takes no detail.
+
+    Returns:
+        (octaves,) log2 of the plate's contrast over the face's, the finest octave first; NaN in octaves finer than the
+        plate's pixels. None where too little of the face is seen.
+    """
+    size = mask.shape[0]
+    per = 1.0 / scale_of(matrix)  # plate pixels per crop pixel; a lens changes it little
+    factor = max(1, int(per)) if lens is None else 1
+    plate = _reduced(plate, factor)
+    if factor > 1:
+        to_plate = np.array([[factor, 0.0, window.x], [0.0, factor, window.y]], np.float64)
+        window, matrix = Window(0, 0, plate.shape[1], plate.shape[0]), compose(matrix, to_plate)
+        per /= factor
+    shown = align.put(face, matrix=matrix, window=window, lens=lens)
+    cover = align.put(mask, matrix=matrix, window=window, lens=lens)
+    ours, theirs = (_log_luma(x) for x in (shown, plate))
+    weight = _looked_at(ours, theirs, cover, rim=_RIM * size * per, coarse=FINEST * per * 2 ** (octaves(size) - 1))
+    if weight is None:
+        return None
+    count, directions = octaves(size), _directions(way)
+    face_energy, plate_energy = (_energies(x, per, count, weight, directions) for x in (ours, theirs))
+    if grain is not None:
+        clean, grainy = (_log_luma(_reduced(x, factor)) for x in grain)
+        added = _energies(grainy - clean, per, count, np.ones_like(clean), directions)
+        plate_energy = np.maximum(plate_energy - added, _LEFT * plate_energy)
+    ratio = 0.5 * np.log2(np.maximum(plate_energy, 1e-12) / np.maximum(face_energy, 1e-12))
+    seen = FINEST * per * 2.0 ** np.arange(count) >= _NYQUIST
+    return np.where(seen, np.clip(ratio, -_RANGE, _RANGE), np.nan).astype(np.float32)
+
+
+def _reduced(rgb: F32, factor: int) -> F32:
+    """The same on a raster `factor` times as coarse."""
+    if factor == 1:
+        return rgb
+    rows, columns = rgb.shape[0] // factor, rgb.shape[1] // factor
+    held = np.ascontiguousarray(rgb[: rows * factor, : columns * factor], np.float32)
+    return np.asarray(cv2.resize(held, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _log_luma(rgb: F32) -> F32:
+    return np.asarray(np.log2(np.maximum(rgb @ _LUMA, 0.0) + np.float32(_FLOOR)), np.float32)
+
+
+def _looked_at(ours: F32, theirs: F32, cover: F32, *, rim: float, coarse: float) -> F32 | None:
+    """(h, w) where the two are compared: inside the face, where nothing hides it; None if that is too little."""
+    inside = (cover >= _INSIDE).astype(np.uint8)
+    reach = max(1, round(rim))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    inner = np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)) > 0
+    if inner.sum() < _SEEN_PIXELS:
+        return None
+    away = np.asarray(cv2.GaussianBlur(theirs - ours, (0, 0), max(coarse, 1.0)))
+    alike = inner & (np.abs(away - np.median(away[inner])) < _ALIKE)
+    return alike.astype(np.float32) if alike.sum() >= _SEEN_PIXELS else None
+
+
+def _directions(way: F64 | None) -> tuple[float, F64]:
+    """How much only what lies across the way counts, 0 to 1, and the direction across."""
+    speed = 0.0 if way is None else float(np.linalg.norm(way))
+    if way is None or speed <= _STILL:
+        return 0.0, np.zeros(2)
+    t = min(1.0, (speed - _STILL) / (_MOVING - _STILL))
+    return t, np.array([-way[1], way[0]]) / speed
+
+
+def _energies(log: F32, per: float, count: int, weight: F32, directions: tuple[float, F64]) -> F64:
+    """(count,) mean squares of the octaves."""
+    share, normal = directions
+    out = np.empty(count)
+    before = log
+    total = float(weight.sum())
+    for i in range(count):
+        blurred = np.asarray(cv2.GaussianBlur(log, (0, 0), FINEST * per * 2.0**i), np.float32)
+        band = before - blurred
+        energy = float((band**2 * weight).sum()) / total
+        if share > 0:
+            only = _along(band, max(1, round(FINEST * per * 2.0**i / 2)), normal)
+            part = float((only**2 * weight).sum()) / total
+            energy = max(energy, 1e-20) ** (1 - share) * max(part, 1e-20) ** share
+        out[i] = energy
+        before = blurred
+    return out
+
+
+def _along(band: F32, step: int, direction: F64) -> F32:
+    """(h, w) the second difference along a direction, which hardly sees what changes across it."""
+
+    def moved(dx: int, dy: int) -> F32:
+        return np.roll(band, (dy * step, dx * step), (0, 1))
+
+    x, y = direction
+    across = moved(1, 0) - 2 * band + moved(-1, 0)
+    down = moved(0, 1) - 2 * band + moved(0, -1)
+    both = (moved(1, 1) + moved(-1, -1) - moved(1, -1) - moved(-1, 1)) / 4
+    return np.asarray(x * x * across + y * y * down + 2 * x * y * both, np.float32)
+
+
+def settled(found: Mapping[int, F32]) -> dict[int, F32]:
+    """The shot's: smoothed over time with zero phase, and relative to what is no matter of sharpness.
+
+    Two people differ in contrast. That difference is read in the coarsest octave, which a lens takes least from: the
+    upper quartile over the shot counts as sharp.
+
+    Args:
+        found: frame -> what `compared` says.
+
+    Returns:
+        Frame -> (octaves,) float32, no NaN.
+    """
+    frames = np.array(sorted(found))
+    if not len(frames):
+        return {}
+    rows = np.stack([found[int(frame)] for frame in frames]).astype(np.float64)
+    for column in rows.T:
+        column[np.isnan(column)] = np.inf  # finer than the plate's pixels: nothing to take off
+    last = rows[:, -1][np.isfinite(rows[:, -1])]
+    level = float(np.clip(np.quantile(last, 0.75), -0.5, 0.5)) if len(last) else 0.0
+    rows = np.clip(rows - level, -_RANGE, _RANGE)
+    out = {}
+    for frame in frames:
+        near = np.abs(frames - frame) <= 3 * _FRAMES
+        weights = np.exp(-0.5 * ((frames[near] - frame) / _FRAMES) ** 2)
+        out[int(frame)] = np.asarray(weights @ rows[near] / weights.sum(), np.float32)
+    return out
+
+
+def gains(ratio: F32 | None, *, defocus: float, sharpen: float) -> F32 | None:
+    """What each octave of the painted face is multiplied by; None where that is 1 for all.
+
+    Args:
+        ratio: of `settled`, for this frame.
+        defocus: how far the face is made as soft as the plate, 0 to 1.
+        sharpen: how far it is made as sharp, 0 to 1; never sharper.
+    """
+    if ratio is None:
+        return None
+    softer = np.minimum(0.0, ratio + np.float32(np.log2(1.0 + _STEADY)))
+    sharper = np.clip(ratio, 0.0, np.float32(math.log2(_SHARPEST)))
+    out = np.exp2(defocus * softer + sharpen * sharper)
+    return None if np.abs(out - 1.0).max() < 1e-3 else np.asarray(out, np.float32)
+
+
+def matched(face: F32, mask: Matte, factors: F32) -> F32:
+    """The face with its octaves multiplied.
+
+    Args:
+        face: (S, S, 3) linear light.
+        mask: (S, S) its matte; what lies beyond it does not bleed in.
+        factors: of `gains`.
+    """
+    weight = mask + np.float32(1e-3)
+    before, out = face, np.zeros_like(face)
+    for i, factor in enumerate(factors):
+        blurred = _within(face, weight, FINEST * 2.0**i)
+        out += factor * (before - blurred)
+        before = blurred
+    out += before
+    return np.asarray(np.maximum(out, 0.0), np.float32)
+
+
+def _within(face: F32, weight: F32, sigma: float) -> F32:
+    planes = np.dstack([face * weight[..., None], weight])
+    soft = np.asarray(cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(soft[..., :3] / soft[..., 3:], np.float32)
