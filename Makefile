@@ -1,6 +1,7 @@
 # make demo    the whole job on the shipped shot: a contact sheet in demo_output/ (no torch needed)
 # make test    the tests
 # make check   format, lint, types, architecture, tests: what a change must pass
+# make docs    the documentation as a site, in site/: nothing is fetched when it is built or read
 # make bench   speed, as ratios measured in one run (WHAT="blend swap")
 # make clean   forget the environment and every cache
 #
@@ -19,7 +20,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	>/dev/null 2>&1 && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench clean
+.PHONY: help demo test check lint docs bench clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -40,11 +41,15 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html; with search: $(BIN)/python -m http.server --directory site"
+
 bench: $(VENV)/.dev
 	@set -e; for what in $(WHAT); do $(BIN)/vfxswap bench $$what; done
 
 clean:
-	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.pip:
 	@[ -n "$(PYTHON)" ] || { echo "vfxswap needs Python 3.11, 3.12 or 3.13; name one with PYTHON=..." >&2; exit 1; }
@@ -59,5 +64,9 @@ $(VENV)/.base: $(VENV)/.pip pyproject.toml constraints.txt
 # torch first and by its exact version: then nothing that follows can ask for another build of it.
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]' --group dev
-	@touch $@ $(VENV)/.base
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]' --group dev --group docs
+	@touch $@ $(VENV)/.base $(VENV)/.docs
+
+$(VENV)/.docs: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group docs
+	@touch $@

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ import pytest
 import typer
 
 from vfxswap import blend, exr, output, render
-from vfxswap.cli import app, load
+from vfxswap.cli import COMMANDS, app, config, load
 from vfxswap.job import SwapJob, SwapParameters, knobs
 from vfxswap.measure import Measurements
 from vfxswap.plate import open_plate
@@ -24,6 +28,7 @@ from .support import Studio, astronaut, face, write_frame
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+CONFIG = ROOT / "docs" / "config.md"
 LAYERS = ROOT / "docs" / "layers.md"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -149,6 +154,40 @@ def test_options_in_the_tables_of_the_command_line_exist():
     assert named <= there
 
 
+# ------------------------------------------------------------------------------------------ what is really run
+
+_RUN = re.compile(r"^<!-- run -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+RUN = [page for page in PAGES if _RUN.search(page.read_text(encoding="utf-8"))]
+
+
+def test_the_first_pages_are_run():
+    assert {page.stem for page in RUN} >= {"compositor", "editor", "td", "producer"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the pages' commands are those of a POSIX shell")
+@pytest.mark.parametrize("page", RUN, ids=name)
+def test_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path):
+    """All that is marked to be run, as a reader would type it, in a new folder and a new home."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    script = "\n".join(_RUN.findall(page.read_text(encoding="utf-8")))
+    here = str(Path(sys.executable).parent)
+    variables = {"HOME": str(home), "PATH": here + os.pathsep + os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=work,
+        env={**os.environ, **variables, "XDG_CONFIG_HOME": str(home / ".config"), "OCIO": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
 @every_page
 def test_knobs_exist(page: Path):
     named = set(re.findall(r"\bknobs? `(\w+)`", page.read_text(encoding="utf-8")))
@@ -164,6 +203,22 @@ def test_job_files_are_jobs(page: Path, tmp_path: Path):
         elif schema is not None:
             (tmp_path / "job.json").write_text(code)
             assert SwapJob.load(tmp_path / "job.json").swaps
+
+
+def test_configs_of_a_show_hold(tmp_path: Path):
+    """Files in fences, and the table of what a file may hold."""
+    text = CONFIG.read_text(encoding="utf-8")
+    files = [code for kind, code in _FENCE.findall(text) if kind == "toml"]
+    assert files
+    for code in files:
+        assert tomllib.loads(code)
+        (tmp_path / config.NAME).write_text(code)
+        found = config.Config.load(tmp_path / config.NAME, commands=tuple(COMMANDS))
+        assert [found.defaults(command, load(command)) for command in COMMANDS]
+    may, may_not = text.split("## What it may not hold")
+    named = set(re.findall(r"`([a-z-]+)`", may.partition("## What it may hold")[2]))
+    assert set(config.PERMITTED) <= named
+    assert set(config.WITHHELD) <= set(re.findall(r"`([a-z-]+)`", may_not))
 
 
 # ------------------------------------------------------------------------------------------------- layers

@@ -219,15 +219,16 @@ def swap_face(
 def filmed(target: Target, painted: Painted, image: exr.Frame, *, frame: int, space: ModelSpace) -> Painted:
     """The painted crop as the plate's lens and shutter show it: as soft, and blurred along the face's way."""
     knobs = target.parameters
-    factors = sharpness.gains(target.measurements.detail.get(frame), defocus=knobs.defocus, sharpen=knobs.sharpen)
     angle = knobs.shutter or motion.shutter_deg(image.attributes) or 0.0
     open_for = knobs.motion_blur * angle / motion.TURN
     way = moving(target.faces, frame, size=painted.mask.shape[0], matrix=painted.matrix) if open_for > 0 else None
-    if factors is None and way is None:
+    ratio = target.measurements.detail.get(frame) if max(knobs.defocus, knobs.sharpen) > 0 else None
+    if ratio is None and way is None:
         return painted
-    light, mask = space.decode_linear(painted.face), painted.mask
-    if factors is not None:
-        light = sharpness.matched(light, mask, factors)
+    plain, mask = space.decode_linear(painted.face), painted.mask
+    light = sharpness.finished(plain, mask, ratio, defocus=knobs.defocus, sharpen=knobs.sharpen)
+    if light is plain and way is None:
+        return painted
     if way is not None:
         light, mask = motion.blurred(light, mask, way, open_for=open_for)
     encoded = space.config.model_curve(space.encoding, decode=False).apply(light)

@@ -65,7 +65,13 @@ def _report(folder: Path, frames: int) -> None:
     lines = (folder / "out" / "out.sha256").read_text().splitlines()
     hashes = {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
     entries = [
-        {"frame": f, "sha256": hashes[f"out.{f:04d}.exr"], "alarms": [], "reasons": [], "values": {"flicker": 0.0}}
+        {
+            "frame": f,
+            "sha256": hashes[f"out.{f:04d}.exr"],
+            "alarms": [],
+            "reasons": [],
+            "values": {"flicker": 0.0, "stray": 0.0},
+        }
         for f in range(1001, 1001 + frames)
     ]
     report = {"schema": "vfxswap.qc/1", "limits": [{"name": "flicker", "most": 2.0}], "frames": entries}

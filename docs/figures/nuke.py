@@ -23,12 +23,13 @@ _COLORS = {
     "Dot": "#eeeeee",
 }  # fmt: skip
 _SAYS = {
-    "Light": "face × 2^((relight-1)·gain)",
+    "Light": "(face - grain) × 2^((relight-1)·gain)",
     "TrimSwitch": "trim is on?",
     "Trimmed": "face's color × new alpha",
     "ToWorking": "if it is in another space",
     "MatteLimit": "× matte, if connected",
     "Mix": "× mix",
+    "Grain": "+ grain, as the alpha wants",
     "WithLayers": "plate's RGBA, our layers",
     "Base": "pass all layers?",
     "Over": "face over plate",

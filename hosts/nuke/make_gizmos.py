@@ -22,6 +22,7 @@ LAYERS = {
     "face": ("red", "green", "blue", "alpha"),
     "raw": ("red", "green", "blue"),
     "gain": ("red", "green", "blue"),
+    "grain": ("red", "green", "blue"),
     "delta": ("red", "green", "blue"),
     "matte": ("face", "model", "occlusion", "person", "artist", "eyes", "mouth"),
     "quality": ("confidence",),
@@ -127,6 +128,9 @@ class Fields:
 
 _LIVE = "Live."
 _BAKED = "Rendered: run again."
+_LIVE_DIALS = ("mix", "relight", "grain")
+"""Parameters that the graph applies; every other one is rendered."""
+_LABELS = {"person": "limit to person"}
 
 
 def swap_tab(fields: Fields) -> list[Knob]:
@@ -146,11 +150,11 @@ def swap_tab(fields: Fields) -> list[Knob]:
         Knob(_FILE, "lens", "lens STMap", fields.tip("lens")),
         Knob(_LINES, "matte", "mattes in the render", fields.tip("matte", "One a line. " + _BAKED)),
         text("divider_baked", "", "<b>Rendered</b>: these need another run"),
-        fields.dial("edge_erode", "edge erode", _BAKED),
-        fields.dial("edge_feather", "edge feather", _BAKED),
-        fields.dial("highlights", "highlights", _BAKED),
-        fields.dial("skin_tone", "skin tone", _BAKED),
-        fields.dial("person", "limit to person", _BAKED),
+        *(
+            fields.dial(name, _LABELS.get(name, name.replace("_", " ")), _BAKED)
+            for name in fields.dials
+            if name not in _LIVE_DIALS
+        ),
         text("divider_run"),
         button("run", "Run", "Render what is missing or stale into the cache.", line=True),
         button(
@@ -171,6 +175,7 @@ def blend_tab(fields: Fields) -> list[Knob]:
         text("divider_live", "", "<b>Live</b>: nothing is rendered again, everything can be animated"),
         fields.dial("mix", "mix", _LIVE),
         fields.dial("relight", "relight", _LIVE),
+        fields.dial("grain", "grain", _LIVE),
         number("face_exposure", "face exposure", "Stops by which the face is brighter. " + _LIVE, -2, 2, 0),
         number(
             "trim_erode", "trim erode", "Pixels by which the matte is smaller; negative: larger. " + _LIVE, -20, 20, 0
@@ -313,18 +318,27 @@ class Graph:
 
 
 def relit(layer: str) -> list[str]:
-    """The finished face under the live relight: exactly the layer where the knob is 1."""
+    """The finished face under the live relight, without its grain: that is put on last."""
     live = "pow(2, (parent.relight - 1) * gain.{c} + parent.face_exposure)"
-    return [f'expr{i} "{layer}.{c} * {live.format(c=c)}"' for i, c in enumerate(("red", "green", "blue"))]
+    return [f'expr{i} "({layer}.{c} - grain.{c}) * {live.format(c=c)}"' for i, c in enumerate(("red", "green", "blue"))]
 
 
 def regrown() -> list[str]:
     """The face's colour under another alpha: the finished face where there is one, else the network's, relit."""
     lines = []
     for i, c in enumerate(("red", "green", "blue")):
-        inside = f"face.{c} / face.alpha * pow(2, (parent.relight - 1) * gain.{c} + parent.face_exposure)"
+        inside = f"(face.{c} - grain.{c}) / face.alpha * pow(2, (parent.relight - 1) * gain.{c} + parent.face_exposure)"
         beyond = f"raw.{c} * pow(2, parent.relight * gain.{c} + parent.face_exposure)"
         lines.append(f'expr{i} "(face.alpha > 0.001 ? {inside} : {beyond}) * a"')
+    return lines
+
+
+def grained() -> list[str]:
+    """The grain again, as much as the alpha of now wants: as vfxswap.render puts it on, so that the plate's goes on."""
+    unit = "(face.alpha > 0 ? grain.{c} / sqrt(face.alpha * (2 - face.alpha)) : 0)"
+    lines = []
+    for i, c in enumerate(("red", "green", "blue")):
+        lines.append(f'expr{i} "{c[0]} + parent.grain * {unit.format(c=c)} * sqrt(a * (2 - a))"')
     return lines
 
 
@@ -344,34 +358,35 @@ def comp(graph: Graph, plate: str, ingredients: str, matte: str, *, matte_number
         "Switch", "TrimSwitch", [light, trimmed], (0, 300),
         'which {{"parent.trim_erode != 0 || parent.trim_blur != 0"}}',
     )  # fmt: skip
-    face = graph.add(
-        "OCIOColorSpace", "ToWorking", [face], (0, 350),
-        "in_colorspace scene_linear", "out_colorspace scene_linear", 'disable {{"!parent.convert"}}',
-    )  # fmt: skip
     there = f'disable {{{{"!\\[exists parent.input{matte_number}]"}}}}'
     matte = graph.add("Dot", "MatteDot", [matte], (495, 430))
     face = graph.add("Copy", "MatteCopy", [face, matte], (0, 430), "from0 rgba.alpha", "to0 mask.a", there)
     face = graph.add("Expression", "MatteLimit", [face], (0, 480), *limited(), there)
     face = graph.add("Multiply", "Mix", [face], (0, 530), "channels rgba", "value {{parent.mix}}")
+    face = graph.add("Expression", "Grain", [face], (0, 590), *grained())
+    face = graph.add(
+        "OCIOColorSpace", "ToWorking", [face], (0, 650),
+        "in_colorspace scene_linear", "out_colorspace scene_linear", 'disable {{"!parent.convert"}}',
+    )  # fmt: skip
     copied = [line for i, c in enumerate(("red", "green", "blue", "alpha"))
               for line in (f"from{i} rgba.{c}", f"to{i} rgba.{c}")]  # fmt: skip
     aside = graph.add("Dot", "LayersDot", [ingredients], (-165, 60))
     layered = graph.add("Copy", "WithLayers", [aside, plate], (-165, 430), *copied)
     base = graph.add("Switch", "Base", [plate, layered], (-330, 520), "which {{parent.keep_layers}}")
-    over = graph.add("Merge2", "Over", [base, face], (-330, 620), "output rgb")
+    over = graph.add("Merge2", "Over", [base, face], (-330, 720), "output rgb")
     comped = graph.add(
-        "Copy", "FaceAlpha", [over, face], (-330, 700),
+        "Copy", "FaceAlpha", [over, face], (-330, 800),
         "from0 rgba.alpha", "to0 rgba.alpha", 'disable {{"parent.out_alpha == 0"}}',
     )  # fmt: skip
-    shown = graph.add("Expression", "ShowMatte", [face], (0, 700), *(f"expr{i} a" for i in range(4)))
+    shown = graph.add("Expression", "ShowMatte", [face], (0, 800), *(f"expr{i} a" for i in range(4)))
     before = graph.add("Dot", "PlateDot", [plate], (-495, 60))
-    changed = graph.add("Merge2", "ShowDiff", [before, over], (-495, 700), "operation minus", "output rgb")
+    changed = graph.add("Merge2", "ShowDiff", [before, over], (-495, 800), "operation minus", "output rgb")
     map_dot = graph.add("Dot", "MapDot", [ingredients], (330, 60))
     mapped = graph.add(
-        "Expression", "ShowMap", [map_dot], (330, 700), "expr0 stmap.u", "expr1 stmap.v", "expr2 0",
+        "Expression", "ShowMap", [map_dot], (330, 800), "expr0 stmap.u", "expr1 stmap.v", "expr2 0",
         "expr3 face.alpha",
     )  # fmt: skip
-    return graph.add("Switch", "Show", [comped, face, shown, changed, mapped], (-330, 800), "which {{parent.show}}")
+    return graph.add("Switch", "Show", [comped, face, shown, changed, mapped], (-330, 900), "which {{parent.show}}")
 
 
 def entry(graph: Graph, name: str, number: int, x: int) -> str:
@@ -392,8 +407,8 @@ def swap_graph() -> Graph:
     )  # fmt: skip
     plate = entry(graph, "plate", 0, -330)
     shown = comp(graph, plate, cached, matte, matte_number=1)
-    out = graph.add("Switch", "Cached", [plate, shown], (-330, 880), "which {{parent.has_cache}}")
-    graph.add("Output", "Output1", [out], (-330, 960))
+    out = graph.add("Switch", "Cached", [plate, shown], (-330, 980), "which {{parent.has_cache}}")
+    graph.add("Output", "Output1", [out], (-330, 1060))
     return graph
 
 
@@ -403,7 +418,7 @@ def comp_graph() -> Graph:
     matte = entry(graph, "matte", 2, 495)
     ingredients = entry(graph, "ingredients", 1, 0)
     plate = entry(graph, "plate", 0, -330)
-    graph.add("Output", "Output1", [comp(graph, plate, ingredients, matte, matte_number=2)], (-330, 900))
+    graph.add("Output", "Output1", [comp(graph, plate, ingredients, matte, matte_number=2)], (-330, 1000))
     return graph
 
 
@@ -500,7 +515,7 @@ def expression_tab() -> list[Knob]:
 
 def live_blend_tab(fields: Fields) -> list[Knob]:
     """Knobs of the comp."""
-    return [knob for knob in blend_tab(fields) if knob.name not in ("relight", "divider_live")]
+    return [knob for knob in blend_tab(fields) if knob.name not in ("relight", "grain", "divider_live")]
 
 
 def live_output_tab() -> list[Knob]:

@@ -39,7 +39,7 @@ def refused(folder: Path, text: str) -> str:
 def options(command: Any) -> set[str]:
     if hasattr(command, "commands"):
         return {flag for found in command.commands.values() for flag in options(found)}
-    return {flag.removeprefix("--") for one in command.params for flag in getattr(one, "opts", ())}
+    return {flag[2:] for one in command.params for flag in one.opts if flag.startswith("--")}
 
 
 def test_what_it_may_hold_are_options() -> None:
@@ -81,6 +81,14 @@ def test_a_command_gets_its_table_over_the_top(tmp_path: Path) -> None:
     assert swap == {"device": "cpu", "colorspace": "ACEScg", "mix": 0.5}
     assert found.defaults("train", cli.load("train")) == {"device": "cuda"}
     assert found.defaults("demo", cli.load("demo")) == {}
+
+
+def test_an_option_is_not_taken_for_an_argument_of_its_name(tmp_path: Path) -> None:
+    found = config(tmp_path, "consent = ['ben.json', 'anna.json']\n")
+    assert found.defaults("consent", cli.load("consent"))["show"] == {}
+    assert found.defaults("swap", cli.load("swap")) == {
+        "consent": [str(tmp_path / n) for n in ("ben.json", "anna.json")]
+    }
 
 
 def test_groups_have_tables_in_tables(tmp_path: Path) -> None:

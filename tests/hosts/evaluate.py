@@ -298,6 +298,7 @@ class _Parser:
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pow": np.power,
     "log": np.log,
+    "sqrt": np.sqrt,
     "clamp": lambda value: np.clip(value, 0, 1),
 }
 

@@ -94,7 +94,7 @@ def test_a_gizmo_has_nothing_wrong(path: Path) -> None:
         ("name TrimBlur", "name TrimErode", "two nodes are named TrimErode"),
         ("{7 mix ", "{7 relight ", "grammar: two knobs are named relight"),
         (" face 0\n", ' face 0\n model "/home/me/a.vfxmodel"\n', "model: a path of one machine"),
-        (" push $NMix\n", " push 0\n", "Over: an input is not connected"),
+        (" push $NToWorking\n", " push 0\n", "Over: an input is not connected"),
         ("M {plate likeness}", "M {}", "skin_tone: '' is none of"),
     ],
 )
@@ -114,11 +114,21 @@ def test_the_knobs_that_blend_are_live_and_the_others_are_not() -> None:
         for knob in node.knobs
         for name in re.findall(r"parent\.(\w+)", node.value(knob))
     }
-    assert used >= {"mix", "relight", "face_exposure", "trim_erode", "trim_blur", "matte_invert", "show", "has_cache"}
-    rendered = {knob.name for knob in knobs()} - {"mix", "relight"}
+    assert used >= {
+        "mix",
+        "relight",
+        "grain",
+        "face_exposure",
+        "trim_erode",
+        "trim_blur",
+        "matte_invert",
+        "show",
+        "has_cache",
+    }
+    rendered = {knob.name for knob in knobs()} - {"mix", "relight", "grain"}
     assert not used & rendered
     for name, knob in group.user.items():
-        if name in used & {"mix", "relight", "face_exposure", "trim_erode", "trim_blur"}:
+        if name in used & {"mix", "relight", "grain", "face_exposure", "trim_erode", "trim_blur"}:
             assert "Live." in knob.tip
             assert knob.kind == 7  # doubles are animatable
         if name in rendered:
@@ -202,11 +212,21 @@ def test_a_live_mix_is_the_cores_mix(value: float, made: Stream, plate: Stream, 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_a_live_relight_is_the_cores_relight(value: float, made: Stream, plate: Stream, demo_render: Any) -> None:
-    core = stream(demo_render(parameters={"relight": value}))
-    comp, with_one = rgb(node_output(SWAP, plate, made, relight=value)), rgb(node_output(SWAP, plate, made))
+    # Without grain: the core draws it again for the other light, the node keeps the one that was drawn.
+    core = stream(demo_render(parameters={"relight": value, "grain": 0.0}))
+    comp = rgb(node_output(SWAP, plate, made, relight=value, grain=0))
+    with_one = rgb(node_output(SWAP, plate, made, grain=0))
     off = np.abs(comp - rgb(core)) / np.maximum(rgb(core), 0.01)
     assert off.max() < 4e-3
     assert np.abs(with_one - rgb(core)).max() > 20 * np.abs(comp - rgb(core)).max()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.7])
+def test_live_grain_is_the_cores_grain(value: float, made: Stream, plate: Stream, demo_render: Any) -> None:
+    core = stream(demo_render(parameters={"grain": value}))
+    comp = rgb(node_output(SWAP, plate, made, grain=value))
+    assert np.abs(comp - rgb(core)).max() < 1e-3 * rgb(core).max()
+    assert np.abs(rgb(made) - rgb(core)).max() > 10 * np.abs(comp - rgb(core)).max()
 
 
 def test_the_matte_input_limits_the_face(made: Stream, plate: Stream) -> None:
@@ -238,7 +258,7 @@ def test_every_output(made: Stream, plate: Stream) -> None:
     comp = node_output(SWAP, plate, made)
     face = node_output(SWAP, plate, made, show="face")
     assert np.array_equal(face["rgba.alpha"], made["face.alpha"])
-    assert np.array_equal(face["rgba.red"], made["face.red"])
+    assert np.allclose(face["rgba.red"], made["face.red"], rtol=1e-5, atol=1e-6)  # its grain was taken off and put on
     matte = node_output(SWAP, plate, made, show="matte")
     assert all(np.array_equal(matte[f"rgba.{c}"], made["matte.face"]) for c in ("red", "green", "blue", "alpha"))
     difference = rgb(node_output(SWAP, plate, made, show="diff"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vfxswap import align, archive, infer, vfxmodel
+from vfxswap import align, infer, measure, vfxmodel
 from vfxswap.color import ColorConfig
 from vfxswap.face import expression
 from vfxswap.face.export import live, nk
@@ -123,13 +123,15 @@ def test_the_live_face_is_the_cores(
 ) -> None:  # fmt: skip
     """Frame 1004 without what the live node leaves out: relight, highlights, the rendered edge."""
     plate = test_gizmo.stream(DEMO / "plate" / "plate.1004.exr")
-    plain = {"relight": 0.0, "highlights": 0.0, "edge_erode": 0.0, "edge_feather": 0.0, "person": 0.0}
+    plain = {"relight": 0.0, "highlights": 0.0, "edge_erode": 0.0, "edge_feather": 0.0, "person": 0.0, "grain": 0.0,
+             "defocus": 0.0, "motion_blur": 0.0}  # fmt: skip
     made = test_gizmo.stream(demo_render(parameters=plain))
-    manifest, _ = archive.read(demo_measurements, kind="shot", version=3, error=ValueError)  # type: ignore[arg-type]
-    place = manifest["placement"]
-    given = {**at(keys, 1004), "size": card.resolution, "encoding": card.encoding, "gain": manifest["gain"],
-             "convert": "true", "place_x": place["x"], "place_y": place["y"], "place_scale": place["scale"],
-             "place_turn": place["turn_deg"]}  # fmt: skip
+    shot = measure.load(demo_measurements)
+    place = shot.placement
+    assert place is not None
+    given = {**at(keys, 1004), "size": card.resolution, "encoding": card.encoding, "gain": shot.gain,
+             "convert": "true", "place_x": place.x, "place_y": place.y, "place_scale": place.scale,
+             "place_turn": place.turn_deg}  # fmt: skip
     comp = output(plate, network, **given)
     core, node = (np.stack([one[name] for name in RGB], axis=-1) for one in (made, comp))
     matte = output(plate, network, show="matte", **given)["rgba.red"]
@@ -206,9 +208,10 @@ def test_the_button_takes_track_exposure_and_placement(
     assert shot.nuke.messages == []
     assert node["told_jaw"]._keys == keys["told_jaw"][0]
     assert node["pin2"]._keys[1004.0] == tuple(curve[1004] for curve in keys["pin2"])
-    manifest, _ = archive.read(demo_measurements, kind="shot", version=3, error=ValueError)  # type: ignore[arg-type]
-    assert node["gain"].value() == pytest.approx(manifest["gain"], rel=1e-5)
-    assert node["place_y"].value() == pytest.approx(manifest["placement"]["y"], rel=1e-4)
+    measured = measure.load(demo_measurements)
+    assert measured.placement is not None
+    assert node["gain"].value() == pytest.approx(measured.gain, rel=1e-5)
+    assert node["place_y"].value() == pytest.approx(measured.placement.y, rel=1e-4)
     assert len(shot.nuke.steps) == 1
 
 

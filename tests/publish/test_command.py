@@ -94,7 +94,7 @@ def test_events(shot: Shot) -> None:
         (["{out}"], 2, "is no job"),
         (["{job}", "--plate", "x"], 2, "for frames without a job"),
         (["{job}", "--check", "--repair", "render"], 2, "give one of them"),
-        (["{job}", "--repair", "version"], 2, "nothing to run"),
+        (["{job}", "--repair", "version"], 2, "--repair"),
         (["{job}", "--area", "matte"], 2, "--area without --repair"),
         (["{job}", "--version", "0"], 2, "greater than or equal to 1"),
         (["{job}", "--approve-gap", "x"], 2, "not a frame range"),

@@ -154,11 +154,13 @@ def _black(names: Callable[[str], bool]) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def _report(shot: Shot, *, flicker: float = 0.1, alarms: tuple[str, ...] = (), wrong: bool = False) -> Path:
+def _report(
+    shot: Shot, *, flicker: float = 0.1, stray: float = 0.0, alarms: tuple[str, ...] = (), wrong: bool = False
+) -> Path:
     """A QC report of the frames, with what a publish looks at."""
     frames = [
         {"frame": f, "sha256": "0" * 64 if wrong else exr.file_sha256(shot.frame(f)), "alarms": list(alarms),
-         "reasons": [f"{name} is beyond" for name in alarms], "values": {"flicker": flicker, "stray": 0.0}}
+         "reasons": [f"{name} is beyond" for name in alarms], "values": {"flicker": flicker, "stray": stray}}
         for f in FRAMES
     ]  # fmt: skip
     value = {"schema": "vfxswap.qc/1", "limits": [{"name": "flicker", "most": 2.0}], "frames": frames}
@@ -320,7 +322,9 @@ def test_a_qc_report_saves_reading_and_is_heard(shot: Shot) -> None:
     assert {found.code for found in flickers.findings} == {"VS-TMP-001"} and not flickers.ok
     alarmed = shot.examine(qc=_report(shot, alarms=("seam",)))
     assert [found.code for found in alarmed.findings] == ["VS-TMP-003"] and alarmed.ok
-    assert alarmed.facts["frames_read"] == {"out": "4 of 4"}  # what alarms is looked at
+    assert alarmed.facts["frames_read"] == {"out": "2 of 4"}  # a seam is not to be seen here
+    doubted = shot.examine(qc=_report(shot, stray=3.0))
+    assert doubted.facts["frames_read"] == {"out": "4 of 4"}
 
 
 def test_a_qc_report_of_other_frames_counts_for_nothing(shot: Shot) -> None:

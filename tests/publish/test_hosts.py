@@ -12,6 +12,7 @@ from typing import Any
 
 import pyblish.api
 import pyblish.plugin
+import pyblish.util
 import pytest
 
 from vfxswap.events import CancelToken, NullSink
@@ -104,6 +105,17 @@ def test_a_host_is_told_of_consent(shot: Shot) -> None:
 def test_nothing_to_publish_is_no_error(shot: Shot) -> None:
     """In a context that has no job of vfxswap the plug-ins keep out of the way."""
     assert in_a_host(shot, VFXSWAP_JOBS="") == {"CollectVfxSwapJobs": "passed", "IntegrateVfxSwapVersion": "passed"}
+
+
+def test_what_goes_wrong_while_collecting_is_said_by_every_validator() -> None:
+    """Pyblish would go on without a word: so the collector does not fail, it keeps the error."""
+    context = pyblish.api.Context()
+    context.data["vfxswapJobs"] = 5
+    pyblish.util.publish(context, plugins=discovered())
+    errors = {result["plugin"].__name__: str(result["error"]) for result in context.data["results"]}
+    assert errors.pop("CollectVfxSwapJobs") == "None"
+    assert set(errors) == set(session.VALIDATORS)
+    assert {text.split(":")[0] for text in errors.values()} == {"the jobs to publish were not found"}
 
 
 # ------------------------------------------------------------------------------------------------- repairs

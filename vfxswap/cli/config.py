@@ -151,7 +151,7 @@ class Config:
             groups = command.commands
             self._check_words(name, groups)
             return {word: self.defaults(f"{name} {word}", found) for word, found in groups.items()}
-        options = {flag.removeprefix("--"): one for one in command.params for flag in getattr(one, "opts", ())}
+        options = _options(command)
         own = self.commands.get(name, {})
         for key in own:
             if key not in options:
@@ -223,10 +223,14 @@ def with_option(command: Any) -> Any:
         for found in command.commands.values():
             with_option(found)
         return command
-    flags = {flag.removeprefix("--") for one in command.params for flag in getattr(one, "opts", ())}
-    if flags & set(PERMITTED) or command.name in _OF_JOBS:
+    if set(_options(command)) & set(PERMITTED) or command.name in _OF_JOBS:
         command.params.append(_option())
     return command
+
+
+def _options(command: Any) -> dict[str, Any]:
+    """Long name -> option; an argument has a name without dashes, and is none."""
+    return {flag[2:]: one for one in command.params for flag in one.opts if flag.startswith("--")}
 
 
 _OF_JOBS: Final = ("run", "submit")

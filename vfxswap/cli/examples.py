@@ -8,7 +8,7 @@ from typing import Any, Final
 EXAMPLES: Final = MappingProxyType(
     {
         "doctor": ("vfxswap doctor", "vfxswap doctor --keyring keys --output /mnt/renders --json"),
-        "demo": ("vfxswap demo --output demo_output",),
+        "demo": ("vfxswap demo --output demo_output", "vfxswap demo --material lesson"),
         "track plate": (
             "vfxswap track plates/sh010.####.exr --output sh010.vfxtrack",
             "vfxswap track plates/sh010.%V.####.exr --view all --output sh010.%V.vfxtrack --faceset facesets/anna",

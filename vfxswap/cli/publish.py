@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,10 +33,7 @@ from vfxswap.publish import Area, Finding, Repair, Report, Request, consent
 from vfxswap.publish.examine import REPORT
 from vfxswap.publish.integrate import RECORD, Published, refuse
 from vfxswap.publish.repair import repair as repaired
-from vfxswap.sequence import FrameRange, SequencePath
-
-FOLDER: Final = "publish"
-"""Where versions go without `--into`: beside the frames."""
+from vfxswap.sequence import FrameRange
 
 Given = Annotated[str, typer.Argument(metavar="JOB.json|OUT", help="The job whose frames these are, or the frames.")]
 Models = Annotated[list[Path], typer.Option("--model", metavar="FILE", help="Of frames without a job: the .vfxmodel.")]
@@ -60,7 +57,9 @@ def publish(
     ] = "",
     qc: Annotated[Path | None, typer.Option(metavar="FILE", help="A report of `vfxswap qc` of these frames.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Look at everything and publish nothing.")] = False,
-    repair: Annotated[Repair | None, typer.Option(help="Repair what can be repaired so; publish nothing.")] = None,
+    repair: Annotated[
+        Literal["render", "quarantine", "rename"] | None, typer.Option(help="Repair what it can; publish nothing.")
+    ] = None,
     area: Annotated[Area | None, typer.Option(help="With --repair: only what this validator finds.")] = None,
     shot: Shot = "",
     consents: Consents = [],  # noqa: B006
@@ -74,7 +73,8 @@ def publish(
 
     One line for each finding; exit code 77, and nothing is published, if one stops it (docs/publish.md).
     """
-    _refuse_options(check=check, repair=repair, area=area, events=events, as_json=as_json)
+    how = None if repair is None else Repair(repair)
+    _refuse_options(check=check, repair=how, area=area, events=events, as_json=as_json)
     check_shot(shot)
     job, known = _job(what, plate, model, shot=shot, consents=consents, keyring=keyring, device=device)
     with working(ctx, events=events) as work, _in_json(wanted=check and as_json):
@@ -82,7 +82,7 @@ def publish(
         consent.authorize(Request(job, ()))  # before anything is looked for
         request = publishing.of_job(
             job,
-            into=into or _beside(job),
+            into=into,
             version=version,
             references=reference,
             approved=FrameRange.parse(approve_gap) if approve_gap else None,
@@ -90,8 +90,8 @@ def publish(
             repairable=known,
         )
         work.sink.emit(Started(job=f"publish {request.items[0].name}", frames=str(request.items[0].plate.frames)))
-        if check or repair is not None:
-            _look(request, work, repair, area, as_json=as_json)
+        if check or how is not None:
+            _look(request, work, how, area, as_json=as_json)
             return
         run(request, work, as_json=as_json, quiet=_has_events(ctx))
 
@@ -123,9 +123,6 @@ def _refuse_options(*, check: bool, repair: Repair | None, area: Area | None, ev
         raise UsageError("--check and --repair", hint="give one of them")
     if area is not None and repair is None:
         raise UsageError("--area without --repair", hint="give --repair, or leave it out")
-    if repair is not None and repair not in (Repair.RENDER, Repair.QUARANTINE, Repair.RENAME):
-        hint = "there is render, quarantine and rename; for another version leave --version out"
-        raise UsageError(f"--repair {repair.value!r} is nothing to run", hint=hint)
     if events and as_json:
         raise UsageError("--json and --events both want stdout", hint="give one of them")
 
@@ -142,10 +139,6 @@ def _job(what: str, plate: str, models: Sequence[Path], **given: Any) -> tuple[S
     if not plate or not models:
         raise UsageError(f"{what} is no job", hint="give JOB.json, or the frames with --plate and --model")
     return publishing.of_frames(what, plate=plate, models=models, **said), False
-
-
-def _beside(job: SwapJob) -> Path:
-    return SequencePath.parse(job.output).folder / FOLDER
 
 
 @contextlib.contextmanager

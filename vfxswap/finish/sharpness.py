@@ -12,6 +12,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vfxswap import align
 from vfxswap.geometry import Matrix23, Window, compose, scale_of
@@ -44,8 +45,15 @@ _RANGE = 4.0
 """Octaves are never told to differ by more stops of contrast than this."""
 _STEADY = 0.08
 """Contrast by which the plate must be softer before the face is touched."""
+_CONTRAST = 0.5
+"""Two faces never differ in contrast by more stops than this."""
+_FAINT = 1e-3
+"""What the colours beyond the matte weigh, so that there are some."""
+_ROUNDS = 6
 _SHARPEST = 2.0
 """No octave is made stronger than by this."""
+_MARGIN = 0.3
+"""Stops of contrast by which the face stays below the plate: the measurement is no better."""
 
 
 def octaves(size: int) -> int:
@@ -120,15 +128,20 @@ def _log_luma(rgb: F32) -> F32:
 
 def _looked_at(ours: F32, theirs: F32, cover: F32, *, rim: float, coarse: float) -> F32 | None:
     """(h, w) where the two are compared: inside the face, where nothing hides it; None if that is too little."""
-    inside = (cover >= _INSIDE).astype(np.uint8)
-    reach = max(1, round(rim))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    inner = np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)) > 0
+    inner = _inner(cover, rim)
     if inner.sum() < _SEEN_PIXELS:
         return None
     away = np.asarray(cv2.GaussianBlur(theirs - ours, (0, 0), max(coarse, 1.0)))
     alike = inner & (np.abs(away - np.median(away[inner])) < _ALIKE)
     return alike.astype(np.float32) if alike.sum() >= _SEEN_PIXELS else None
+
+
+def _inner(cover: F32, rim: float) -> NDArray[np.bool_]:
+    """(h, w) the inside of the face, so many pixels away from its edge."""
+    reach = max(1, round(rim))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    inside = (cover >= _INSIDE).astype(np.uint8)
+    return np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0, bool)
 
 
 def _directions(way: F64 | None) -> tuple[float, F64]:
@@ -176,23 +189,22 @@ def settled(found: Mapping[int, F32]) -> dict[int, F32]:
     """The shot's: smoothed over time with zero phase, and relative to what is no matter of sharpness.
 
     Two people differ in contrast. That difference is read in the coarsest octave, which a lens takes least from: the
-    upper quartile over the shot counts as sharp.
+    upper quartile over the shot counts as sharp. It tells softness alone; nothing is to be sharpened beyond the plate.
 
     Args:
         found: frame -> what `compared` says.
 
     Returns:
-        Frame -> (octaves,) float32, no NaN.
+        Frame -> (octaves,) float32, log2 of what the face's octaves want to be multiplied by, no NaN.
     """
     frames = np.array(sorted(found))
     if not len(frames):
         return {}
     rows = np.stack([found[int(frame)] for frame in frames]).astype(np.float64)
-    for column in rows.T:
-        column[np.isnan(column)] = np.inf  # finer than the plate's pixels: nothing to take off
-    last = rows[:, -1][np.isfinite(rows[:, -1])]
-    level = float(np.clip(np.quantile(last, 0.75), -0.5, 0.5)) if len(last) else 0.0
-    rows = np.clip(rows - level, -_RANGE, _RANGE)
+    rows[np.isnan(rows)] = 0.0  # finer than the plate's pixels
+    level = float(np.clip(np.quantile(rows[:, -1], 0.75), -_CONTRAST, _CONTRAST))
+    softer, sharper = np.minimum(rows - level, 0.0), np.clip(np.minimum(rows, rows - level), 0.0, None)
+    rows = np.where(rows < level, softer, sharper)
     out = {}
     for frame in frames:
         near = np.abs(frames - frame) <= 3 * _FRAMES
@@ -201,41 +213,65 @@ def settled(found: Mapping[int, F32]) -> dict[int, F32]:
     return out
 
 
-def gains(ratio: F32 | None, *, defocus: float, sharpen: float) -> F32 | None:
-    """What each octave of the painted face is multiplied by; None where that is 1 for all.
-
-    Args:
-        ratio: of `settled`, for this frame.
-        defocus: how far the face is made as soft as the plate, 0 to 1.
-        sharpen: how far it is made as sharp, 0 to 1; never sharper.
-    """
-    if ratio is None:
-        return None
-    softer = np.minimum(0.0, ratio + np.float32(np.log2(1.0 + _STEADY)))
-    sharper = np.clip(ratio, 0.0, np.float32(math.log2(_SHARPEST)))
-    out = np.exp2(defocus * softer + sharpen * sharper)
-    return None if np.abs(out - 1.0).max() < 1e-3 else np.asarray(out, np.float32)
-
-
-def matched(face: F32, mask: Matte, factors: F32) -> F32:
-    """The face with its octaves multiplied.
+def finished(face: F32, mask: Matte, ratio: F32 | None, *, defocus: float, sharpen: float) -> F32:
+    """A painted face as soft or sharp as the plate.
 
     Args:
         face: (S, S, 3) linear light.
-        mask: (S, S) its matte; what lies beyond it does not bleed in.
-        factors: of `gains`.
+        mask: (S, S) its matte.
+        ratio: of `settled`, for this frame; None leaves the face as it is.
+        defocus: how far it is made as soft as the plate, 0 to 1.
+        sharpen: how far it is made as sharp, 0 to 1; never sharper.
+
+    Returns:
+        (S, S, 3); the very face where there is nothing to do.
     """
-    weight = mask + np.float32(1e-3)
-    before, out = face, np.zeros_like(face)
-    for i, factor in enumerate(factors):
-        blurred = _within(face, weight, FINEST * 2.0**i)
-        out += factor * (before - blurred)
+    if ratio is None:
+        return face
+    softer = np.minimum(0.0, ratio + math.log2(1.0 + _STEADY))
+    sharper = np.clip(ratio - _MARGIN, 0.0, math.log2(_SHARPEST))
+    wanted = np.asarray(defocus * softer + sharpen * sharper, np.float64)
+    if np.abs(wanted).max() < 1e-3:
+        return face
+    octaves_of = _split(face, mask, len(ratio))
+    factors = np.exp2(wanted)
+    # Octaves overlap: strengthening one strengthens its neighbours, too.
+    for _ in range(_ROUNDS if (wanted > 0).any() else 0):
+        missed = wanted - _reached(octaves_of, factors, mask)
+        factors *= np.exp2(np.where(wanted > 0, missed, np.minimum(missed, 0.0)))
+    return np.asarray(np.maximum(_joined(octaves_of, factors), 0.0), np.float32)
+
+
+def _split(face: F32, mask: Matte, count: int) -> list[F32]:
+    """The octaves of a face, the finest first, and what is left; what lies beyond the matte does not bleed in."""
+    weight = mask + np.float32(_FAINT)
+    out, before = [], face
+    for i in range(count):
+        planes = np.dstack([face * weight[..., None], weight])
+        soft = np.asarray(
+            cv2.GaussianBlur(planes, (0, 0), FINEST * 2.0**i, borderType=cv2.BORDER_REPLICATE), np.float32
+        )
+        blurred = np.asarray(soft[..., :3] / soft[..., 3:], np.float32)
+        out.append(before - blurred)
         before = blurred
-    out += before
-    return np.asarray(np.maximum(out, 0.0), np.float32)
+    return [*out, before]
 
 
-def _within(face: F32, weight: F32, sigma: float) -> F32:
-    planes = np.dstack([face * weight[..., None], weight])
-    soft = np.asarray(cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
-    return np.asarray(soft[..., :3] / soft[..., 3:], np.float32)
+def _joined(octaves_of: list[F32], factors: F64) -> F32:
+    out = octaves_of[-1].copy()
+    for factor, octave in zip(factors, octaves_of, strict=False):
+        out += np.float32(factor) * octave
+    return out
+
+
+def _reached(octaves_of: list[F32], factors: F64, mask: Matte) -> F64:
+    """log2 of how much stronger the octaves of the sum are than those of the face."""
+    inside = _inner(mask, _RIM * mask.shape[0]).astype(np.float32)
+    if not inside.any():
+        return np.zeros(len(factors))
+    plain = np.ones(len(factors))
+    before, after = (
+        _energies(_log_luma(_joined(octaves_of, some)), 1.0, len(factors), inside, (0.0, np.zeros(2)))
+        for some in (plain, factors)
+    )
+    return np.asarray(0.5 * np.log2(np.maximum(after, 1e-12) / np.maximum(before, 1e-12)), np.float64)

@@ -20,7 +20,7 @@ from vfxswap.sequence import FrameRange
 REPORT: Final = "vfxswap.publish-report/1"
 
 EVERY: Final = 10
-"""Of frames that a QC report is about the pixels of every so-manieth are read again, and of all that it alarms."""
+"""Of frames that a QC report is about the pixels of every so-manieth are read again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +166,10 @@ def _seen(
 
 
 def _to_read(frames: Sequence[int], found: Evidence) -> frozenset[int]:
-    """The frames whose pixels are read: all that no QC report speaks of, and a sample of the others."""
+    """The frames whose pixels are read: all that no QC report clears, and a sample of the others."""
     known = [frame for frame in frames if frame in found.frames]
-    sample = {*known[::EVERY], *known[-1:], *(frame for frame in known if found.frames[frame].alarms)}
+    doubted = (frame for frame in known if found.frames[frame].stray != 0)  # or not measured
+    sample = {*known[::EVERY], *known[-1:], *doubted}
     return frozenset(frame for frame in frames if frame not in found.frames or frame in sample)
 
 

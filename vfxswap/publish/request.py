@@ -17,6 +17,9 @@ from vfxswap.provenance import Trust
 from vfxswap.sequence import FrameRange, SequencePath, for_view
 from vfxswap.trust import Gate, KeyRing, ShotId, default_keyring
 
+FOLDER: Final = "publish"
+"""Where versions go when nobody says otherwise: beside the frames."""
+
 NONE: Final = FrameRange(())
 """No frame."""
 
@@ -55,7 +58,7 @@ class Request:
     Attributes:
         job: what was rendered, with its consents and key ring.
         items: its sequences, at least one.
-        into: the folder that gets a version; None: only looked at.
+        into: the folder that gets a version; None before the plate was opened.
         version: its number; None takes the next.
         references: files of reference embeddings, for consents that name one.
         approved: frames that may show the plate's own face.
@@ -106,7 +109,7 @@ def of_job(
     qc: Path | None = None,
     repairable: bool = True,
 ) -> Request:
-    """Open the plate and the tracks of a job whose frames are to be published.
+    """Open the plate and the tracks of a job whose frames are to be published; `into` is beside the frames without.
 
     Raises:
         PlateError, ColorError, JobError: the plate or its config is not there, or another one. TrackError: the track
@@ -124,7 +127,7 @@ def of_job(
     return Request(
         job=job,
         items=tuple(items.values()),
-        into=into,
+        into=next(iter(items.values())).output.folder / FOLDER if into is None else into,
         version=version,
         references=tuple(references),
         approved=NONE if approved is None else approved,

@@ -132,7 +132,7 @@ MEASURES: Final[tuple[Measure, ...]] = (
         "% of face height",
         "jumps for this frame ({0:.1f} %)",
         "How far the placement is from the middle of this frame's and its neighbours'.",
-        most=1.0,
+        most=1.2,
     ),
     Measure(
         "flicker",
@@ -216,7 +216,7 @@ MEASURES: Final[tuple[Measure, ...]] = (
         "sharper than the plate ({0:.2f} times)",
         "Contrast of fine detail over the plate's.",
         most=1.3,
-        least=0.78,
+        least=0.75,
         low="softer than the plate ({0:.2f} times)",
     ),
     Measure(

@@ -283,17 +283,24 @@ function update() {
 
 const plots = [];
 
-function plot(canvas, height, values, paintOn) {
-  const context = canvas.getContext("2d");
+// `paintOn` draws what does not change with the frame, once for each width; `tell` says what does.
+function plot(canvas, height, values, paintOn, tell) {
+  const context = canvas.getContext("2d"), still = document.createElement("canvas");
   const left = (at) => (at + 0.5) / frames.length * canvas.width;
   plots.push(() => {
-    const ratio = window.devicePixelRatio || 1, wide = Math.max(50, canvas.clientWidth) * ratio;
-    if (canvas.width !== Math.round(wide) || canvas.height !== height * ratio) { canvas.width = Math.round(wide); canvas.height = height * ratio; }
+    if (!canvas.clientWidth) return; // folded away
+    const ratio = window.devicePixelRatio || 1, wide = Math.round(canvas.clientWidth * ratio);
+    if (still.width !== wide || still.height !== height * ratio) {
+      canvas.width = still.width = wide; canvas.height = still.height = height * ratio;
+      const drawn = still.getContext("2d");
+      drawn.lineWidth = ratio;
+      paintOn(drawn, left, still, ratio);
+    }
     context.clearRect(0, 0, canvas.width, canvas.height);
-    context.lineWidth = ratio;
-    paintOn(context, left, canvas, ratio);
+    context.drawImage(still, 0, 0);
     context.fillStyle = INK;
     context.fillRect(left(state.at) - ratio / 2, 0, ratio, canvas.height);
+    tell(values[state.at]);
   });
   const seek = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -316,9 +323,6 @@ function timeline() {
   const scores = frames.map((frame) => (judged.has(frame.n) ? judged.get(frame.n).score : null));
   const top = Math.max(1.5, ...scores.map((score) => score || 0));
   plot($("timeline"), 46, scores, (context, left, canvas, ratio) => {
-    const here = judged.get(frames[state.at].n), alarm = here && here.alarms.length;
-    $("score").textContent = here ? (alarm ? "▲ " : "") + said(here.score) : "–";
-    $("score").className = alarm ? "value beyond" : "value";
     const wide = Math.max(1, canvas.width / frames.length - ratio), at = (score) => canvas.height - 2 - score / top * (canvas.height - 10 * ratio);
     scores.forEach((score, i) => {
       if (score === null) return;
@@ -329,6 +333,10 @@ function timeline() {
     });
     context.strokeStyle = DIM; context.setLineDash([4 * ratio, 3 * ratio]);
     context.beginPath(); context.moveTo(0, at(1)); context.lineTo(canvas.width, at(1)); context.stroke(); context.setLineDash([]);
+  }, (score) => {
+    const alarmed = score !== null && judged.get(frames[state.at].n).alarms.length > 0;
+    $("score").textContent = (alarmed ? "▲ " : "") + said(score);
+    $("score").className = alarmed ? "value beyond" : "value";
   });
 }
 
@@ -342,11 +350,11 @@ function curve(limit) {
   let low = Math.min(...known, ...bounds, limit.least === null ? 0 : Infinity), high = Math.max(...known, ...bounds);
   const room = (high - low || 1) * 0.08;
   low -= room; high += room;
-  plot(canvas, 38, values, (context, left, _, ratio) => {
-    const at = (one) => canvas.height - (one - low) / (high - low) * canvas.height;
+  plot(canvas, 38, values, (context, left, drawn, ratio) => {
+    const at = (one) => drawn.height - (one - low) / (high - low) * drawn.height;
     context.strokeStyle = DIM; context.setLineDash([4 * ratio, 3 * ratio]);
-    for (const bound of bounds) { context.beginPath(); context.moveTo(0, at(bound)); context.lineTo(canvas.width, at(bound)); context.stroke(); }
-    context.setLineDash([]); context.strokeStyle = BLUE; context.lineWidth = 1.5 * ratio;
+    for (const bound of bounds) { context.beginPath(); context.moveTo(0, at(bound)); context.lineTo(drawn.width, at(bound)); context.stroke(); }
+    context.setLineDash([]); context.strokeStyle = context.fillStyle = BLUE; context.lineWidth = 1.5 * ratio;
     context.beginPath();
     values.forEach((one, i) => {
       if (one === null) return;
@@ -354,8 +362,8 @@ function curve(limit) {
       if ((i === 0 || values[i - 1] === null) && (i + 1 === values.length || values[i + 1] === null)) context.fillRect(left(i) - ratio, at(one) - ratio, 2 * ratio, 2 * ratio);
     });
     context.stroke();
-    values.forEach((one, i) => { if (beyond(limit, one)) mark(context, left(i), at(one), Math.max(2.2, Math.min(3.2, canvas.width / frames.length / 2 / ratio)) * ratio); });
-    const one = values[state.at];
+    values.forEach((one, i) => { if (beyond(limit, one)) mark(context, left(i), at(one), Math.max(2.2, Math.min(3.2, drawn.width / frames.length / 2 / ratio)) * ratio); });
+  }, (one) => {
     value.textContent = beyond(limit, one) ? `▲ ${said(one)}` : said(one);
     value.className = beyond(limit, one) ? "value beyond" : "value";
   });
@@ -371,7 +379,7 @@ function curves() {
   for (const limit of quiet) rest.append(curve(limit));
   rest.open = alarmed.length < 4;
   rest.addEventListener("toggle", () => plots.forEach((one) => one()));
-  if (quiet.length) $("curves").append(rest);
+  if (quiet.length) $("quiet").append(rest);
 }
 
 async function worst() {

@@ -46,7 +46,8 @@ FIELDS = (
 )
 """Every field of a job."""
 
-PARAMETERS = ("mix", "relight", "edge_erode", "edge_feather", "highlights", "skin_tone", "person")
+PARAMETERS = ("mix", "relight", "edge_erode", "edge_feather", "highlights", "skin_tone", "person", "grain", "defocus",
+              "sharpen", "motion_blur", "shutter")  # fmt: skip
 """Every knob of `parameters`."""
 
 

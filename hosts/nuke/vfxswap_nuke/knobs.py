@@ -11,10 +11,11 @@ import nuke
 SCHEMA = 1
 """Of the knobs of VfxSwap.gizmo; a node with an older one is migrated when it is loaded."""
 
-RENDERED = ("edge_erode", "edge_feather", "highlights", "skin_tone", "person")
+RENDERED = ("edge_erode", "edge_feather", "highlights", "skin_tone", "person", "defocus", "sharpen", "motion_blur",
+            "shutter")  # fmt: skip
 """Parameters that are rendered."""
 
-LIVE = ("mix", "relight")
+LIVE = ("mix", "relight", "grain")
 """Parameters that the graph applies, so that they are rendered at their defaults."""
 
 JOB_KNOBS = (*RENDERED, "model", "shot", "face", "frames", "frame_range", "view", "lens", "matte", "track",
