@@ -2,7 +2,7 @@
 # make test    the tests
 # make check   format, lint, types, architecture, tests: what a change must pass
 # make docs    the documentation as a site, in site/: nothing is fetched when it is built or read
-# make bench   speed, as ratios measured in one run (WHAT="blend swap")
+# make bench   speed, as ratios measured in one run, and their page in bench/speed.md (WHAT="blend swap")
 # make clean   forget the environment and every cache
 #
 # Each sets up .venv by itself, pinned by constraints.txt. PYTHON=python3.12 chooses the interpreter.
@@ -46,10 +46,12 @@ docs: $(VENV)/.docs
 	@echo "site/index.html; with search: $(BIN)/python -m http.server --directory site"
 
 bench: $(VENV)/.dev
-	@set -e; for what in $(WHAT); do $(BIN)/vfxswap bench $$what; done
+	@mkdir -p bench
+	@set -e; for what in $(WHAT); do $(BIN)/vfxswap bench $$what --json bench/$$what.json; done
+	@$(BIN)/python tools/speed_page.py bench --output bench/speed.md && echo bench/speed.md
 
 clean:
-	rm -rf $(VENV) build dist site demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site bench demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/.pip:
 	@[ -n "$(PYTHON)" ] || { echo "vfxswap needs Python 3.11, 3.12 or 3.13; name one with PYTHON=..." >&2; exit 1; }

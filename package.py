@@ -17,7 +17,12 @@ tools = ["vfxswap"]
 
 build_command = "bash {root}/tools/rez_build.sh {root} {install}"
 
-variants = [["platform-linux"], ["platform-osx"]]
+
+@early()
+def variants():  # noqa: D103
+    from rez.system import system  # type: ignore[import-not-found]
+
+    return [[f"platform-{system.platform}"]]
 
 
 @early()

@@ -277,6 +277,8 @@ def knobs() -> st.SearchStrategy[SwapParameters]:
         relight=st.sampled_from([1.0, 0.0, 0.5]),
         edge_erode=st.just(0.0) | st.floats(-10, 10),
         edge_feather=st.sampled_from([2.0, 0.0]) | st.floats(0.01, 20),
+        edge_top=st.just(0.0) | st.floats(-10, 10),
+        edge_left=st.just(0.0) | st.floats(-10, 10),
         highlights=st.sampled_from([1.0, 0.0, 0.7]),
         skin_tone=st.sampled_from(["plate", "likeness"]),
         person=st.sampled_from([0.0, 0.0, 1.0, 0.5]),

@@ -176,6 +176,12 @@ def test_knobs_move_the_matte(tint: SwapModel, tmp_path: Path):
     assert area(edge_feather=0, edge_erode=3) / plain == pytest.approx((1 - 0.03 / 1.2 / 0.36) ** 2, rel=0.02)
     assert area(edge_feather=0, edge_erode=-3) / plain == pytest.approx((1 + 0.03 / 1.2 / 0.36) ** 2, rel=0.02)
     assert area(edge_feather=10) < area(edge_feather=3) < plain
+    assert (
+        area(edge_feather=0, edge_erode=3)
+        < area(edge_feather=0, edge_top=3)
+        < plain
+        < area(edge_feather=0, edge_left=-3)
+    )
     assert area(edge_feather=0, mix=0.25) == pytest.approx(plain / 4, rel=0.01)
 
 
@@ -276,7 +282,7 @@ def test_a_squeezed_plate_gets_a_squeezed_face(tint: SwapModel, tmp_path: Path):
 
 
 LAYERS = {
-    *(f"{layer}.{c}" for layer in ("face", "raw", "gain", "delta") for c in "RGB"),
+    *(f"{layer}.{c}" for layer in ("face", "raw", "gain", "grain", "delta") for c in "RGB"),
     *(f"matte.{cause}" for cause in ("face", "model", "occlusion", "person", "artist", "eyes", "mouth")),
     *("face.A", "quality.confidence", "stmap.u", "stmap.v"),
 }
@@ -310,6 +316,7 @@ def test_ingredients_add_up_to_the_comp(tint: SwapModel, tmp_path: Path):
         delta = found[c].astype(np.float64) - behind
         np.testing.assert_allclose(found[f"delta.{c}"], delta, atol=2e-3)
         lit = found[f"raw.{c}"].astype(np.float64) * np.exp2(found[f"gain.{c}"].astype(np.float64)) * alpha
+        lit += found[f"grain.{c}"].astype(np.float64)
         np.testing.assert_allclose(
             lit[alpha > 0], found[f"face.{c}"].astype(np.float64)[alpha > 0], rtol=4e-3, atol=1e-5
         )

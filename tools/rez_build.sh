@@ -12,5 +12,7 @@ extras="${REZ_BUILD_VFXSWAP_EXTRAS:+[$REZ_BUILD_VFXSWAP_EXTRAS]}"
 # Only vfxswap goes on the PATH: the environment's own python would hide that of whoever resolves it.
 mkdir -p "$target/bin"
 ln -sfn ../venv/bin/vfxswap "$target/bin/vfxswap"
-ln -sfn "$(dirname "$("$target/venv/bin/vfxswap" hosts path nuke)")" "$target/hosts"
+shipped="$("$target/venv/bin/vfxswap" hosts path nuke)/../.."
+ln -sfn "$(realpath "$shipped/hosts")" "$target/hosts"
+ln -sfn "$(realpath "$shipped/gizmos")" "$target/gizmos"
 "$target/venv/bin/vfxswap" doctor

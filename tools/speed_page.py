@@ -21,6 +21,9 @@ ORDER = ("swap", "io", "color", "blend", "net", "track", "provenance", "memory")
 # Okabe and Ito's colors, which differ for color-blind eyes; shapes say the same again.
 _MET, _MISSED, _PLAIN, _INK = "#0072B2", "#D55E00", "#777777", "#555555"
 
+# More than this shared the cores with what was measured: wall ratios are then worth less than CPU ratios.
+_BUSY = 3.0
+
 _ROW, _LEFT, _RIGHT, _WIDTH = 20, 430, 90, 960
 
 CUDA = ", cuda"
@@ -77,6 +80,7 @@ class Case:
     ratios: tuple[Measured, ...]
     stages: tuple[tuple[str, float, float], ...]
     machine: Mapping[str, str]
+    loads: tuple[float, ...]
 
 
 def read(paths: Sequence[Path]) -> list[Case]:
@@ -97,7 +101,8 @@ def _case(runs: Sequence[dict[str, Any]]) -> Case:
         values = tuple(r["value"] for run in runs for r in run["ratios"] if r["name"] == one["name"])
         ratios.append(Measured(one["name"], values, one["at_least"], one["at_most"]))
     stages = tuple((stage["name"], stage["wall_ms"], stage["cpu_ms"]) for stage in first["stages"])
-    return Case(first["case"], first["setup"], len(runs), tuple(ratios), stages, first["machine"])
+    loads = tuple(float(run["machine"]["load"]) for run in runs if "load" in run["machine"])
+    return Case(first["case"], first["setup"], len(runs), tuple(ratios), stages, first["machine"], loads)
 
 
 def page(cases: Sequence[Case], *, figure: str) -> str:
@@ -121,7 +126,9 @@ def page(cases: Sequence[Case], *, figure: str) -> str:
 
 def machine(case: Case) -> str:
     """Where it was measured, without what changes at every release."""
-    return f"{case.machine.get('system', 'unknown')}, {case.machine.get('cores', '?')} logical cores"
+    where = f"{case.machine.get('system', 'unknown')}, {case.machine.get('cores', '?')} logical cores"
+    busy = f" that {max(case.loads):.0f} processes wanted" if case.loads and max(case.loads) >= _BUSY else ""
+    return where + busy
 
 
 def gpu(cases: Sequence[Case]) -> Iterator[str]:

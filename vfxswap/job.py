@@ -108,6 +108,26 @@ class SwapParameters(_Record):
         0.0, "Pull the matte's edge inwards; negative values push it outwards.", unit="% of face size", low=-10, high=10
     )
     edge_feather: float = _knob(2.0, "Width of the matte's soft edge.", unit="% of face size", low=0, high=20)
+    edge_top: float = _knob(
+        0.0, "Pull the edge at the forehead further inwards.", unit="% of face size", low=-10, high=10
+    )
+    edge_right: float = _knob(
+        0.0,
+        "Pull the edge at the right side, as the upright face is seen, further inwards.",
+        unit="% of face size",
+        low=-10,
+        high=10,
+    )
+    edge_bottom: float = _knob(
+        0.0, "Pull the edge at the chin further inwards.", unit="% of face size", low=-10, high=10
+    )
+    edge_left: float = _knob(
+        0.0,
+        "Pull the edge at the left side, as the upright face is seen, further inwards.",
+        unit="% of face size",
+        low=-10,
+        high=10,
+    )
     highlights: float = _knob(
         1.0, "How much of the plate's values above the model's range returns to the face.", low=0, high=1
     )
@@ -357,7 +377,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise JobError("the job file is not UTF-8 text", path=path) from error
     except OSError as error:
-        raise JobError(f"cannot read the job file: {error.strerror}", path=path) from error
+        raise JobError(f"cannot read the job file: {error.strerror}", path=path, hint="give JOB.json") from error
 
 
 def _check_schema(text: str, path: Path) -> None:

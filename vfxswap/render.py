@@ -310,7 +310,7 @@ def extent(painted: Painted, parameters: SwapParameters) -> Window:
     if not len(rows):
         return Window(painted.window.x, painted.window.y, 0, 0)
     # Two crop pixels more, which interpolation can reach.
-    out = 2.0 + max(0.0, -parameters.edge_erode) * _percent(painted)
+    out = 2.0 + max(0.0, -_least_erosion(parameters)) * _percent(painted)
     x0, x1, y0, y1 = columns.min() - out, columns.max() + 1 + out, rows.min() - out, rows.max() + 1 + out
     rim = _rim(float(x0), float(y0), float(x1), float(y1))
     outline = align.to_plate(rim, matrix=painted.matrix, lens=painted.lens)
@@ -329,6 +329,15 @@ def _percent(painted: Painted) -> float:
     return float(painted.mask.shape[0]) / align.FRAME_SIZE / 100.0
 
 
+def _sides(parameters: SwapParameters) -> matte.Sides:
+    return parameters.edge_top, parameters.edge_right, parameters.edge_bottom, parameters.edge_left
+
+
+def _least_erosion(parameters: SwapParameters) -> float:
+    """Percent of the face's size by which the edge moves inwards where it does least; negative: outwards."""
+    return parameters.edge_erode + min(_sides(parameters))
+
+
 def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tuple[ModelRgb, dict[str, F32]]:
     """The network's face over `window`, and its coverage as painted and as shaped.
 
@@ -339,15 +348,19 @@ def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tu
     grow = max(1, -(-_SHAPING // size))
     large = painted.mask if grow == 1 else cv2.resize(painted.mask, None, fx=grow, fy=grow)
     unit = _percent(painted) * grow
+    top, right, bottom, left = (percent * unit for percent in _sides(parameters))
     shaped = matte.shape(
-        np.asarray(large, np.float32), erode=parameters.edge_erode * unit, feather=parameters.edge_feather * unit
+        np.asarray(large, np.float32),
+        erode=parameters.edge_erode * unit,
+        feather=parameters.edge_feather * unit,
+        sides=(top, right, bottom, left),
     )
     small = shaped if grow == 1 else cv2.resize(shaped, (size, size), interpolation=cv2.INTER_AREA)
     planes = (painted.face, painted.mask, np.asarray(small, np.float32))
     face, model, edge = (align.put(plane, matrix=painted.matrix, window=window, lens=painted.lens) for plane in planes)
     for plane in (face, model, edge):
         np.clip(plane, 0.0, 1.0, out=plane)  # the cubic kernel overshoots
-    if parameters.edge_erode >= 0:
+    if _least_erosion(parameters) >= 0:
         edge = np.minimum(edge, model)
     edge[edge < matte.SEEN] = 0.0
     return ModelRgb(face), {"matte.model": model, _SHAPED: edge}

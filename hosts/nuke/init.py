@@ -18,5 +18,8 @@ try:
     for _folder in (_here, _hosts + "/bridge"):
         if _folder not in sys.path:
             sys.path.append(_folder)
+    _paths = os.environ.get("PYBLISHPLUGINPATH", "").split(os.pathsep)
+    if _hosts + "/publish/plugins" not in _paths:  # where the Pyblish windows look
+        os.environ["PYBLISHPLUGINPATH"] = os.pathsep.join([*filter(None, _paths), _hosts + "/publish/plugins"])
 except Exception as _error:  # noqa: BLE001 - Nuke starts, with or without us
     sys.stderr.write(f"vfxswap: its nodes are not available: {_error}\n")

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from vfxswap import cli, qc
+from vfxswap import cli, exr, qc
 from vfxswap.cli.common import Run
 from vfxswap.face.shot import track_plate
 from vfxswap.face.track import Track
@@ -133,4 +133,8 @@ def test_the_command(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.execute(Run((*asked, *files))) == 4
     assert "give --overwrite" in capsys.readouterr().err
     assert cli.execute(Run(("qc", scene.plate, "--plate", scene.plate, "--output", str(tmp_path / "x.json")))) == 2
-    assert not (tmp_path / "x.json").exists()
+    small = tmp_path / "small" / "swap.1009.exr"
+    exr.write_channels(small, channels={name: np.zeros((8, 8), np.float16) for name in "RGB"})
+    assert cli.execute(Run(("qc", str(small.parent), *asked[2:], "--output", str(tmp_path / "x.json")))) == 4
+    assert "the output is 8 x 8, the plate 480 x 270" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists() and not list(small.parent.glob(".vfxswap"))

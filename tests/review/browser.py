@@ -72,7 +72,10 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1280, height: int = 900, hash_: str = "") -> None:
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.ask("Page.navigate", url="about:blank")  # another hash alone would load nothing
+        self.wait("location.href == 'about:blank' && document.readyState == 'complete'")
         self.ask("Page.navigate", url=page.resolve().as_uri() + hash_)
+        self.wait("location.protocol == 'file:'")
         self.wait("document.readyState == 'complete' && document.body.dataset.shown && document.body.dataset.ready")
 
     def run(self, script: str) -> Any:
@@ -84,7 +87,7 @@ class Browser:
 
     def wait(self, condition: str) -> None:
         until = time.monotonic() + _PATIENCE
-        while not self.run(f"Boolean({condition})"):
+        while not self.run(f"Boolean(document.body && {condition})"):
             assert time.monotonic() < until, f"never came true: {condition}"
             time.sleep(0.02)
 

@@ -162,7 +162,7 @@ def off(seen: np.ndarray, expected: np.ndarray) -> float:
 
 
 @needs_browser
-def test_the_browser_shows_what_ocio_shows(opened: Browser) -> None:
+def test_the_browser_shows_what_ocio_shows(opened: Browser, made: Made) -> None:
     """In each layer, exposure and view; and so it does without a graphics card."""
     plate, comp = material.plate(1001), material.comp(1001)
     assert off(opened.canvas(), reference(comp)) < 2.2
@@ -176,8 +176,8 @@ def test_the_browser_shows_what_ocio_shows(opened: Browser) -> None:
     assert off(seen, reference(plate, stops=1, view=1)) < 2.2
     opened.key("Digit5")
     assert off(opened.canvas(), reference(comp.astype(np.float32) * 1.1, stops=1, view=1)) < 2.5
-    opened.run("location.hash = '#processor'; location.reload()")
-    opened.wait("document.body.dataset.drawing == 'processor' && document.body.dataset.shown")
+    opened.open(made.page, hash_="#processor")
+    assert opened.said("drawing") == "processor"
     for code in ("Digit1", "ArrowUp", "ArrowUp", "KeyV"):
         opened.key(code)
     assert off(opened.canvas(), seen) < 0.6

@@ -78,7 +78,7 @@ class Result:
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """What the figures were measured on; `load` is how many processes wanted a core meanwhile, where it can be told."""
     return {
         "vfxswap": __version__,
         "python": platform.python_version(),
@@ -86,6 +86,7 @@ def machine() -> dict[str, str]:
         "opencv": str(cv2.__version__),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
+        **({"load": f"{os.getloadavg()[0]:.1f}"} if hasattr(os, "getloadavg") else {}),
     }
 
 

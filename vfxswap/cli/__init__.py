@@ -128,7 +128,8 @@ def execute(run: Run) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "vfxswap"
-        message = error.format_message().rstrip(".") or "no command was given"
+        # "Value error" is pydantic's word for it, not a person's.
+        message = error.format_message().replace("Value error, ", "").rstrip(".") or "no command was given"
         return _fail(run, UsageError(message, hint=f"see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
         return _fail(run, Cancelled("cancelled"))

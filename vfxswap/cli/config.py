@@ -188,7 +188,9 @@ class Config:
             option.process_value(context, value)
         except typer.TyperException as error:
             said = getattr(error, "message", "") or error.format_message()
-            raise ConfigError(f"{key!r} is {value!r}: {said.rstrip('.')}", path=self.path) from error
+            raise ConfigError(
+                f"{key!r} is {value!r}: {said.removeprefix('Value error, ').rstrip('.')}", path=self.path
+            ) from error
         return value
 
     def job_fields(self) -> dict[str, Any]:

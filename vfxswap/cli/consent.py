@@ -38,7 +38,7 @@ Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write here an
 
 @app.command()
 def keygen(
-    folder: Annotated[Path, typer.Argument(help="Where both files go; hand out only KID.pub.json.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where both files go; hand out only KID.pub.json.")],
     kid: Annotated[str, typer.Option(metavar="KID", help="Name of the key.")],
     role: Annotated[KeyRole, typer.Option(help="What its signatures count as.")],
     performer: Performers,
@@ -180,7 +180,7 @@ def reference(
 
 @app.command("name")
 def name_command(
-    consent: Annotated[Path, typer.Argument(help="A record, signed or not.")],
+    consent: Annotated[Path, typer.Argument(metavar="CONSENT", help="A record, signed or not.")],
     salt: Annotated[Path, typer.Option(metavar="FILE", help="RECORD.salt, as consent new wrote it.")],
     legal_name_file: Annotated[Path, typer.Option(metavar="FILE", help="File with the legal name, - is stdin.")],
     debug: Debug = False,
@@ -201,7 +201,7 @@ def name_command(
 
 @app.command()
 def sign(
-    record: Annotated[Path, typer.Argument(help="The record, unsigned or signed by others.")],
+    record: Annotated[Path, typer.Argument(metavar="CONSENT", help="The record, unsigned or signed by others.")],
     key: Key,
     passphrase_file: Passphrase = None,
     output: Output = None,
@@ -215,7 +215,7 @@ def sign(
 
 @app.command()
 def verify(
-    consents: Annotated[list[Path], typer.Argument(help="Signed consents.")],
+    consents: Annotated[list[Path], typer.Argument(metavar="CONSENT...", help="Signed consents.")],
     keyring: Keyring = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Debug = False,
@@ -273,7 +273,7 @@ def _verified(path: Path, report: trust.VerifyReport) -> dict[str, Any]:
 
 @app.command()
 def show(
-    consent: Annotated[Path, typer.Argument(help="A record, signed or not.")],
+    consent: Annotated[Path, typer.Argument(metavar="CONSENT", help="A record, signed or not.")],
     debug: Debug = False,
 ) -> None:
     """Print a consent in plain words. Nothing is verified."""
@@ -289,7 +289,9 @@ def show(
 @app.command()
 def revoke(
     key: Key,
-    consents: Annotated[list[Path] | None, typer.Argument(help="Consents to withdraw; none renews the list.")] = None,
+    consents: Annotated[
+        list[Path] | None, typer.Argument(metavar="CONSENT...", help="Consents to withdraw; none renews the list.")
+    ] = None,
     consent_id: Annotated[
         list[str] | None, typer.Option("--id", metavar="URN", help="By id, for a consent whose file is lost.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,19 +145,23 @@ class Opened:
         frame = next((f for f in first.frames if first.sequence.path(f) == second.sequence.path(f)), None)
         if frame is not None and first.sequence.folder.resolve() == second.sequence.folder.resolve():
             raise UsageError("the output is the plate itself", hint="give the swapped frames, then --plate PLATE")
-        common = next((f for f in first.frames if f in second.frames and first.sequence.path(f).exists()), None)
-        if common is not None:
-            # Said before a plate is tracked for nothing.
-            sizes = [exr.probe(one.sequence.path(common)).parts[0].display_window for one in (second, first)]
-            if sizes[0] != sizes[1]:
-                shown = [f"{size.width} x {size.height}" for size in sizes]
-                raise PlateError(
-                    f"the output is {shown[0]}, the plate {shown[1]}",
-                    path=second.sequence.path(common),
-                    frame=common,
-                    hint="give the output of this plate",
-                )
+        for frame in first.frames.intersect(second.frames):
+            with contextlib.suppress(FrameError):  # reported when its turn comes
+                _fits(first.read(frame), second.read(frame), frame)
+                break
         return Opened(first, second)
+
+
+def _fits(before: exr.Frame, after: exr.Frame, frame: int) -> None:
+    """Refuse an output that cannot be of this plate, before it is tracked for nothing; raises PlateError."""
+    message, hint = "", ""
+    if before.display_window != after.display_window:
+        shown = [f"{one.display_window.width} x {one.display_window.height}" for one in (after, before)]
+        message, hint = f"the output is {shown[0]}, the plate {shown[1]}", "give the output of this plate"
+    elif before.origin_window.intersect(after.origin_window) != before.origin_window:
+        message, hint = "the output does not cover the plate: it is a patch", "give a comp or ingredients"
+    if message:
+        raise PlateError(message, path=after.path, frame=frame, hint=hint)
 
 
 def examined(

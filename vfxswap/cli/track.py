@@ -58,10 +58,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    help="Track the faces of a plate.",
+    help="Track the faces of a plate.\n\n`vfxswap track PLATE --output FILE` is `track plate`, whose --help has the options.",
 )
-app.command("fix")(track_fix.fix_command)
-app.command("report")(track_report.report_command)
 
 
 @app.command(_PLATE)
@@ -267,3 +265,9 @@ def _size(text: str, track: Track) -> tuple[int, int]:
             hint="give --size, for example 1920x1080",
         )
     return found
+
+
+# ------------------------------------------------------------------------------------- in files of their own
+
+app.command("report")(track_report.report_command)
+app.command("fix")(track_fix.fix_command)

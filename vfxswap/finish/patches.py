@@ -107,8 +107,7 @@ def _kept(now: F32, after: F32 | None) -> Patches:
     finite_after = _finite(after)
     both = finite & finite_after
     alone = alone.where(finite_after[finite])
-    # Their variances add up; the level is that of the frame.
-    change = look((now[both] - after[both]) * np.float32(np.sqrt(0.5)))
+    change = look(_difference(now[both], after[both]))
     own, changed = (one.lagged[..., 0].mean(axis=1) for one in (alone, change))
     less = (changed < _LESS * own) & (changed > 0)
     return Patches(
@@ -117,6 +116,22 @@ def _kept(now: F32, after: F32 | None) -> Patches:
         np.where(less[:, None, None], change.lagged, alone.lagged),
         np.where(less[:, None], change.fine, alone.fine),
     )
+
+
+def _difference(now: F32, after: F32) -> F32:
+    """(N, SIDE, SIDE, 3) what changes from a frame to the next, but for a drift; scaled to the variance of one frame.
+
+    A slow drift adds a multiple of the gradients, the same for all pixels and channels of a patch (Lucas and Kanade 1981).
+    """
+    change, mean = now - after, (now + after) * np.float32(0.5)
+    slopes = np.stack([np.gradient(mean, axis=axis) for axis in (1, 2)]).reshape(2, len(now), -1)
+    flat = change.reshape(len(now), -1)
+    gram = np.einsum("inp,jnp->nij", slopes, slopes).astype(np.float64)
+    right = np.einsum("inp,np->ni", slopes, flat).astype(np.float64)
+    gram += np.eye(2) * (1e-6 * np.trace(gram, axis1=1, axis2=2) + 1e-30)[:, None, None]
+    drift = np.linalg.solve(gram, right[..., None])[..., 0].astype(np.float32)
+    rest = flat - np.einsum("ni,inp->np", drift, slopes)
+    return np.asarray(rest.reshape(now.shape) * np.float32(np.sqrt(0.5)), np.float32)
 
 
 def _finite(rgb: F32) -> NDArray[np.bool_]:

@@ -46,8 +46,8 @@ FIELDS = (
 )
 """Every field of a job."""
 
-PARAMETERS = ("mix", "relight", "edge_erode", "edge_feather", "highlights", "skin_tone", "person", "grain", "defocus",
-              "sharpen", "motion_blur", "shutter")  # fmt: skip
+PARAMETERS = ("mix", "relight", "edge_erode", "edge_feather", "edge_top", "edge_right", "edge_bottom", "edge_left",
+              "highlights", "skin_tone", "person", "grain", "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
 """Every knob of `parameters`."""
 
 
