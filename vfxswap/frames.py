@@ -19,6 +19,7 @@ from vfxswap.archive import sha256
 from vfxswap.errors import FrameError, PlateError, VfxSwapError
 from vfxswap.events import CancelToken, Done, EventSink, FrameDone, FrameFailed, FrameStatus, Progress, Warned
 from vfxswap.face.protocols import Parser
+from vfxswap.finish import motion
 from vfxswap.geometry import Window
 from vfxswap.job import SwapJob
 from vfxswap.lens import Lens
@@ -401,9 +402,17 @@ def _finish(target: Target, frame: int) -> Iterator[object]:
         yield json.dumps(measured.grain.to_json())
     if frame in measured.detail:
         yield measured.detail[frame].tolist()
-    if knobs.motion_blur > 0:
+    if knobs.motion_blur > 0 and (knobs.shutter > 0 or _shutter_is_told(target.plate.sequence.path(frame))):
         near = (target.faces.get(other) for other in (frame - 1, frame + 1))
         yield ["" if face is None else sha256(face.similarity.tobytes()) for face in near]
+
+
+def _shutter_is_told(path: Path) -> bool:
+    """Whether a frame's header names a shutter; of one that cannot be read, whoever renders it will hear."""
+    try:
+        return any(motion.shutter_deg(part.attributes) for part in exr.probe(path).parts)
+    except FrameError:
+        return True
 
 
 _MISSING = "missing"

@@ -328,8 +328,7 @@ def measure(
         gain, model.card.onnx_sha256, {}, curve, {"encoding": encoding, "config": dict(config.record())}
     )
     placement = _placement(sights, found, model=model, landmarker=landmarker, cancel=cancel)
-    patches = pool.patches()
-    found = replace(found, placement=placement, grain=None if patches is None else fitting.fit(patches))
+    found = replace(found, placement=placement, grain=fitting.measured(pool))
     grids: dict[int, F16] = {}
     detail: dict[int, F32] = {}
     for frame, seen in _seen(sights, frames):

@@ -392,5 +392,5 @@ def test_default_reach_is_said_in_the_help():
     said = done("track", "fix", "--help").stdout
     assert str(REACH) in said
     assert export.FORMATS.keys() | {"json"} == {
-        *("nuke-tracker", "nuke-cornerpin", "nuke-roto", "stmap", "json", "chan", "usd")
+        *("nuke-tracker", "nuke-cornerpin", "nuke-roto", "nuke-live", "stmap", "json", "chan", "usd")
     }

@@ -10,6 +10,7 @@ import pytest
 from vfxswap import cli
 from vfxswap.cli.common import Run
 from vfxswap.color import ColorConfig
+from vfxswap.provenance import sidecar
 
 from . import material
 
@@ -59,3 +60,16 @@ def test_without_the_line_and_side_by_side(tmp_path: Path) -> None:
         stream = file.streams.video[0]
         assert (stream.width, stream.average_rate) == (2 * material.WIDTH, 25)
         assert stream.height == material.HEIGHT + 22
+
+
+@pytest.mark.parametrize(("shows", "holds"), [("comp", True), ("plate", False)])
+def test_a_movie_of_swaps_holds_c2pa(tmp_path: Path, shows: str, holds: bool) -> None:
+    c2pa = pytest.importorskip("c2pa", reason="needs c2pa-python: pip install 'vfxswap[c2pa]'")
+    shot, path = material.make(tmp_path, frames=2), tmp_path / "a.mp4"
+    asked = ("review", shot.output, "--plate", shot.plate, "--shows", shows, "--movie", str(path))
+    assert cli.execute(Run(asked)) == 0
+    with path.open("rb") as file:
+        found = c2pa.Reader.try_create("video/mp4", file, context=sidecar.context())
+        assert (found is not None) == holds
+        if found is not None:
+            assert "compositeWithTrainedAlgorithmicMedia" in found.json()

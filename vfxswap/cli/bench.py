@@ -110,7 +110,9 @@ def bench_command(
     name = bench.check(case)
     _only_for(ctx, f"bench {name}", _QUALITY_ONLY)
     size = bench.RESOLUTIONS[res or ("UHD" if name == "blend" else "1080p")]
-    with tempfile.TemporaryDirectory(prefix="vfxswap-bench-") as folder:
+    # Nothing else may run meanwhile, so a terminal is told that this takes its time, not how far it is.
+    waiting = Console(stderr=True).status(f"{name}: every step {rounds} times, in turns")
+    with waiting, tempfile.TemporaryDirectory(prefix="vfxswap-bench-") as folder:
         material = bench.Material(Path(folder), size, source=_picture(), model=_model() if name in _NETWORKED else None)
         result = bench.run(name, material, rounds=rounds)
     _show(result)

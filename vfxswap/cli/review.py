@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vfxswap import atomic, color, exr, qc, review, trust
+from vfxswap import atomic, color, exr, provenance, qc, review, trust
 from vfxswap.cli.common import (
     ColorConfig,
     ColorContext,
@@ -20,6 +20,7 @@ from vfxswap.cli.common import (
     Overwrite,
     Part,
     View,
+    Work,
     context,
     working,
 )
@@ -136,7 +137,19 @@ def review_command(
                 burn_in=burn_in,
             )
             movies.write_movie(order, movie, sink=work.sink, cancel=work.cancel)
+            _embed(movie, opened, work, shows=shows)
         work.sink.emit(Done(manifest=str(output or movie), counts=counts))
+
+
+def _embed(movie: Path, opened: Opened, work: Work, *, shows: str) -> None:
+    """C2PA into a movie that shows swaps; one without it is a movie all the same."""
+    if shows == "plate":
+        return
+    sequence = opened.output.sequence
+    manifest = provenance.manifest_path(sequence.folder, sequence.name)
+    missing = provenance.embed(movie, shows=[manifest] if manifest.is_file() else [])
+    if missing:
+        work.sink.emit(Warned(code="c2pa", message=f"{movie.name} holds no C2PA: {missing}"))
 
 
 def _truth(text: str, plate: Plate) -> Plate | None:

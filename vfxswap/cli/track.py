@@ -58,7 +58,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    help="Track the faces of a plate.\n\n`vfxswap track PLATE --output FILE` is `track plate`, whose --help has the options.",
+    help="Track the faces of a plate.\n\n"
+    "`vfxswap track PLATE --output FILE` is `track plate`, whose --help has the options.",
 )
 
 

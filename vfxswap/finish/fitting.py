@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfxswap.finish.grain import REACH, TERMS, Grain, terms
-from vfxswap.finish.patches import LAGS, SIDE, Patches, surfaces
+from vfxswap.finish.patches import LAGS, SIDE, Patches, Pool, surfaces
 from vfxswap.pixels import F64
 
 _TURNS, _TRUSTING = 10, 2
@@ -24,12 +24,16 @@ _TURNS, _TRUSTING = 10, 2
 _FEW, _LEAST, _SHARE = 12, 24, 0.05
 """Patches of a level, and of the shot in number and part, without which nothing is said."""
 
-_PEAK = 0.5
-"""The part of a level's patches that its peak holds, at least: where there is only grain it holds four fifths."""
+_PEAK, _FIRST_PEAK = 0.5, 0.3
+"""The part of a level's patches that its peak holds, at least: where there is only grain it holds four fifths. At
+first less, for the grain's law is not known."""
 _BELOW, _ABOVE = 2.0, 1.0
 """How far a peak reaches, in its standard deviations: texture only ever adds."""
 _NARROWEST = 0.08
 """No peak is taken for narrower than this, relative to where it is: levels differ within half a stop."""
+
+_BARE = 0.25
+"""Grain is everywhere: with more patches of a level, relative to its peak, that have far less, the peak is texture."""
 
 _FLATTEST = 0.25
 """The part of a level's patches that the fit begins with."""
@@ -37,9 +41,16 @@ _FLATTEST = 0.25
 _QUANTUM = 2.0**-13
 """A variance below the square of this part of the level is that of rounding to half."""
 
+_DARK, _CLIPPED, _SMOOTH = 1e-3, 0.9, 0.25
+"""Where this part of the patches between these levels, the upper one relative to the brightest, has no noise at all,
+what the others have is texture."""
+
 _WORTH = 5e-3
 """Mean square relative error of the variance that has to be saved by the term in the level's square: it rises fast
 beyond the levels that were seen."""
+
+_OPPOSED = -0.3
+"""No camera's or scanner's grain has neighbours that are correlated like that."""
 
 _TORUS = 64
 
@@ -53,11 +64,29 @@ class _State:
     spatial: F64
 
 
+def measured(pool: Pool) -> Grain | None:
+    """A shot's grain; None where too little of it is flat, or it has none.
+
+    Differences between frames are better than single ones, unless the picture is a still that moves: then its grain
+    moves with it, and neighbours in the difference are opposed.
+    """
+    for differences in (True, False):
+        seen = pool.patches(differences=differences)
+        found = None if seen is None else fit(seen)
+        if found is not None and found.lag1.min() > _OPPOSED:
+            return found
+    return None
+
+
 def fit(seen: Patches) -> Grain | None:
     """The shot's grain; None where too little of it is flat."""
     variance = seen.lagged[..., 0].astype(np.float64)
-    lively = variance > 1e-12 + (np.abs(seen.level) * _QUANTUM) ** 2
-    seen = seen.where(np.asarray(lively.all(axis=1), bool))
+    lively = (variance > 1e-12 + (np.abs(seen.level) * _QUANTUM) ** 2).all(axis=1)
+    light = seen.level.mean(axis=1)
+    lit = (light > _DARK) & (light < _CLIPPED * light.max(initial=0.0))  # black bars and burnt-out skies have no grain
+    if (~lively & lit).sum() > _SMOOTH * lit.sum():
+        return None
+    seen = seen.where(np.asarray(lively, bool))
     variance = seen.lagged[..., 0].astype(np.float64)
     if len(variance) < _LEAST:
         return None
@@ -71,7 +100,7 @@ def fit(seen: Patches) -> Grain | None:
         share = np.median(seen.fine[state.clean] / variance[state.clean], axis=0)
         fine = (seen.fine / (state.expected * kept * share)).mean(axis=1)
         plain = np.abs(fine / whole - 1.0) < 2.5 * np.hypot(width, fine_width)
-        clean, weight = _peaks(whole, bins, width, plain | (turn < _TRUSTING))
+        clean, weight = _peaks(whole, bins, width, plain | (turn < _TRUSTING), _PEAK if turn else _FIRST_PEAK)
         if clean.sum() < max(_LEAST, _SHARE * len(clean)):
             return None
         true = variance[clean] / (kept * _within_a_peak(width))
@@ -89,13 +118,14 @@ def fit(seen: Patches) -> Grain | None:
 def _begun(seen: Patches, variance: F64, bins: NDArray[np.int64]) -> _State:
     """From the flattest patches of each level."""
     flat = np.log(variance).mean(axis=1)
+    level = np.maximum(seen.level, 2.0**-10)
     clean = np.zeros(len(bins), bool)
     expected = variance.copy()
     for which in np.unique(bins):
         same = bins == which
         flattest = same & (flat <= np.quantile(flat[same], _FLATTEST))
         clean |= flattest
-        expected[same] = np.median(variance[flattest], axis=0)
+        expected[same] = np.median(variance[flattest] / level[flattest], axis=0) * level[same]
     white = np.zeros((3, len(LAGS)))
     white[:, 0] = 1.0
     return _State(clean, expected, _undone(_correlation(seen.lagged[clean], variance[clean]), white))
@@ -108,25 +138,35 @@ def _correlation(lagged: NDArray[np.float32], scale: F64) -> F64:
 
 
 def _peaks(
-    ratio: F64, bins: NDArray[np.int64], width: float, plain: NDArray[np.bool_]
+    ratio: F64, bins: NDArray[np.int64], width: float, plain: NDArray[np.bool_], part: float
 ) -> tuple[NDArray[np.bool_], F64]:
-    """Which patches belong to the peak of their level, where it has one; and a weight for each that does.
+    """Which patches belong to the peak of their level, and a weight for each that does.
 
-    A level that many patches have counts little more than one that few have.
+    The peak must hold `part` of what is around it. A level that many patches have counts little more than another.
     """
     clean, weight = np.zeros(len(ratio), bool), np.zeros(len(ratio))
     for which in np.unique(bins):
-        here = np.flatnonzero((bins == which) & plain)
-        if len(here) < _FEW:
+        level = np.flatnonzero(bins == which)
+        peak = _peak(ratio[level], plain[level], width)
+        if len(peak) < _FEW:
             continue
-        mode = _mode(ratio[here], width)
-        some = ratio[here] / mode
-        peak = here[(some > 1.0 - _BELOW * width) & (some < 1.0 + _ABOVE * width)]
-        around = (bins == which) & (ratio > mode / 3.0) & (ratio < mode * 3.0)
-        if len(peak) >= max(_FEW, _PEAK * around.sum()):
-            clean[peak] = True
-            weight[peak] = len(peak) ** -0.5
+        relative = ratio[level] / ratio[level[peak]].mean()
+        if len(peak) >= part * ((relative > 1 / 3) & (relative < 3)).sum():
+            clean[level[peak]] = True
+            weight[level[peak]] = len(peak) ** -0.5
     return clean, weight[clean]
+
+
+def _peak(ratio: F64, plain: NDArray[np.bool_], width: float) -> NDArray[np.int64]:
+    """Which of a level's patches are in its lowest peak."""
+    here = plain
+    while here.sum() >= _FEW:
+        mode = _mode(ratio[here], width)
+        peak = np.flatnonzero(here & (ratio > mode * (1 - _BELOW * width)) & (ratio < mode * (1 + _ABOVE * width)))
+        if (below := here & (ratio < mode / 3)).sum() <= _BARE * len(peak):
+            return peak
+        here = below
+    return np.zeros(0, np.int64)
 
 
 def _mode(ratio: F64, width: float) -> float:

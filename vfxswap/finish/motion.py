@@ -20,7 +20,7 @@ TURN: Final = 360.0
 
 _LEAST = 0.25
 """Crop pixels; a way shorter than this is not seen."""
-_STEP = 0.75
+_STEP = 0.6
 """Crop pixels from one sample of the way to the next."""
 _MOST = 64
 """Samples of the way, at most."""

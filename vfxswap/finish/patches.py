@@ -61,11 +61,11 @@ class Pool:
 
     Attributes:
         frames: those that patches are taken from.
-        seen: what was gathered.
+        seen: what was gathered, by itself and with differences.
     """
 
     frames: frozenset[int]
-    seen: list[Patches] = field(default_factory=list)
+    seen: list[tuple[Patches, Patches]] = field(default_factory=list)
     _waiting: dict[int, tuple[int, NDArray[np.int64], F32]] = field(default_factory=dict)
 
     @staticmethod
@@ -86,42 +86,50 @@ class Pool:
         if earlier is not None:
             number, at, before = earlier
             follows = number + 1 == frame and len(at) != 0 and (at.max(axis=0) + SIDE <= image.shape[:2]).all()
-            self.seen.append(_kept(before, light(_cut(image, at)) if follows else None))
+            self.seen.append(_looked_at(before, light(_cut(image, at)) if follows else None))
         if frame in self.frames:
             at = _corners(*image.shape[:2])
             self._waiting[view] = (frame, at, light(_cut(image, at)))
 
-    def patches(self) -> Patches | None:
-        """All that was gathered; None where that is nothing."""
-        self.seen += [_kept(before, None) for _, _, before in self._waiting.values()]
+    def patches(self, *, differences: bool = True) -> Patches | None:
+        """All that was gathered; None where that is nothing.
+
+        Args:
+            differences: take the difference to the next frame where that holds less: a patch that is textured, but
+                stays where it is, then counts.
+        """
+        self.seen += [_looked_at(before, None) for _, _, before in self._waiting.values()]
         self._waiting.clear()
-        return Patches.joined(self.seen) if self.seen else None
+        some = [changed if differences else alone for alone, changed in self.seen]
+        some = [one for one in some if len(one.level)]
+        return Patches.joined(some) if some else None
 
 
-def _kept(now: F32, after: F32 | None) -> Patches:
-    """Each patch, or its difference to the next frame where that has clearly less in it: where nothing moves."""
+def _looked_at(now: F32, after: F32 | None) -> tuple[Patches, Patches]:
+    """The patches by themselves; and with those replaced whose difference to the next frame has clearly less in it."""
     finite = _finite(now)
     alone = look(now[finite])
     if after is None:
-        return alone
+        return alone, alone
     finite_after = _finite(after)
     both = finite & finite_after
-    alone = alone.where(finite_after[finite])
+    same = alone.where(finite_after[finite])
     change = look(_difference(now[both], after[both]))
-    own, changed = (one.lagged[..., 0].mean(axis=1) for one in (alone, change))
-    less = (changed < _LESS * own) & (changed > 0)
-    return Patches(
-        alone.level,
-        np.where(less[:, None, None], change.products, alone.products),
-        np.where(less[:, None, None], change.lagged, alone.lagged),
-        np.where(less[:, None], change.fine, alone.fine),
+    own, changed = (one.lagged[..., 0].mean(axis=1) for one in (same, change))
+    plain = 0.5 * (now[both] - after[both]).var(axis=(1, 2)).mean(axis=1)  # with the drift: grain itself does not drift
+    less = (changed < _LESS * own) & (plain < own) & (changed > 0)
+    return alone, Patches(
+        same.level,
+        np.where(less[:, None, None], change.products, same.products),
+        np.where(less[:, None, None], change.lagged, same.lagged),
+        np.where(less[:, None], change.fine, same.fine),
     )
 
 
 def _difference(now: F32, after: F32) -> F32:
     """(N, SIDE, SIDE, 3) what changes from a frame to the next, but for a drift; scaled to the variance of one frame.
 
-    A slow drift adds a multiple of the gradients, the same for all pixels and channels of a patch (Lucas and Kanade 1981).
+    A slow drift adds a multiple of the gradients, the same for a whole patch (Lucas and Kanade 1981).
     """
     change, mean = now - after, (now + after) * np.float32(0.5)
     slopes = np.stack([np.gradient(mean, axis=axis) for axis in (1, 2)]).reshape(2, len(now), -1)
@@ -153,7 +161,7 @@ def look(rgb: F32) -> Patches:
         # The products of every column with every column, dy rows apart; the means of their diagonals are the lags.
         columns = grid[:, : SIDE - dy].transpose(0, 2, 1) @ grid[:, dy:]
         means = _diagonals(0 if dy == 0 else -REACH)
-        lagged[:, start : start + means.shape[1]] = columns.reshape(len(grid), -1) @ means / np.float32(SIDE - dy)
+        lagged[:, start : start + means.shape[1]] = columns.reshape(-1, SIDE * SIDE) @ means / np.float32(SIDE - dy)
         start += means.shape[1]
     square = pixels.reshape(-1, 3, SIDE, SIDE)
     across = square[..., 2:] - 2 * square[..., 1:-1] + square[..., :-2]

@@ -32,8 +32,8 @@ _INSIDE, _RIM = 0.9, 0.03
 _ALIKE = 1.0
 """Stops, in the coarse: where plate and face are further apart something is in front of it."""
 _SEEN_PIXELS = 400
-_STILL, _MOVING = 0.7, 2.0
-"""Crop pixels per frame: up to the first detail counts in every direction, from the second only across the way."""
+_FURTHEST = 100.0
+"""Pixels of a way in x and in y; beyond that nothing is left of the detail that counts here."""
 _LEFT = 0.02
 """This part of an octave's energy is never the grain's."""
 _NYQUIST = 0.45
@@ -43,10 +43,12 @@ _FRAMES = 2.0
 """Standard deviation over time, in frames."""
 _RANGE = 4.0
 """Octaves are never told to differ by more stops of contrast than this."""
-_STEADY = 0.08
+_STEADY = 0.15
 """Contrast by which the plate must be softer before the face is touched."""
 _CONTRAST = 0.5
 """Two faces never differ in contrast by more stops than this."""
+_FINE_BLUR = 2.0
+"""Standard deviation on the raster on which a wide blur is made, at least."""
 _FAINT = 1e-3
 """What the colours beyond the matte weigh, so that there are some."""
 _ROUNDS = 6
@@ -102,11 +104,11 @@ def compared(
     weight = _looked_at(ours, theirs, cover, rim=_RIM * size * per, coarse=FINEST * per * 2 ** (octaves(size) - 1))
     if weight is None:
         return None
-    count, directions = octaves(size), _directions(way)
-    face_energy, plate_energy = (_energies(x, per, count, weight, directions) for x in (ours, theirs))
+    count, smear = octaves(size), None if way is None else np.clip(way * per, -_FURTHEST, _FURTHEST)
+    face_energy, plate_energy = (_energies(_smeared(x, smear), per, count, weight) for x in (ours, theirs))
     if grain is not None:
         clean, grainy = (_log_luma(_reduced(x, factor)) for x in grain)
-        added = _energies(grainy - clean, per, count, np.ones_like(clean), directions)
+        added = _energies(_smeared(grainy - clean, smear), per, count, np.ones_like(clean))
         plate_energy = np.maximum(plate_energy - added, _LEFT * plate_energy)
     ratio = 0.5 * np.log2(np.maximum(plate_energy, 1e-12) / np.maximum(face_energy, 1e-12))
     seen = FINEST * per * 2.0 ** np.arange(count) >= _NYQUIST
@@ -131,7 +133,7 @@ def _looked_at(ours: F32, theirs: F32, cover: F32, *, rim: float, coarse: float)
     inner = _inner(cover, rim)
     if inner.sum() < _SEEN_PIXELS:
         return None
-    away = np.asarray(cv2.GaussianBlur(theirs - ours, (0, 0), max(coarse, 1.0)))
+    away = _blurred(theirs - ours, max(coarse, 1.0))
     alike = inner & (np.abs(away - np.median(away[inner])) < _ALIKE)
     return alike.astype(np.float32) if alike.sum() >= _SEEN_PIXELS else None
 
@@ -144,45 +146,41 @@ def _inner(cover: F32, rim: float) -> NDArray[np.bool_]:
     return np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0, bool)
 
 
-def _directions(way: F64 | None) -> tuple[float, F64]:
-    """How much only what lies across the way counts, 0 to 1, and the direction across."""
-    speed = 0.0 if way is None else float(np.linalg.norm(way))
-    if way is None or speed <= _STILL:
-        return 0.0, np.zeros(2)
-    t = min(1.0, (speed - _STILL) / (_MOVING - _STILL))
-    return t, np.array([-way[1], way[0]]) / speed
+def _smeared(log: F32, way: F64 | None) -> F32:
+    """(h, w) blurred along the way of a frame: what motion may have taken is then gone from plate and face alike."""
+    length = 0.0 if way is None else float(np.linalg.norm(way))
+    if way is None or length < 1.0:
+        return log
+    reach = math.ceil(length / 2) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    for x, y in np.linspace(-0.5, 0.5, 8 * reach)[:, None] * way + reach:
+        column, row = int(x), int(y)
+        right, below = x - column, y - row
+        kernel[row : row + 2, column : column + 2] += np.outer([1 - below, below], [1 - right, right])
+    return np.asarray(cv2.filter2D(log, cv2.CV_32F, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _energies(log: F32, per: float, count: int, weight: F32, directions: tuple[float, F64]) -> F64:
+def _blurred(image: F32, sigma: float) -> F32:
+    """(h, w[, c]) Gaussian blur; a wide one on a coarser raster."""
+    factor = max(1, int(sigma / _FINE_BLUR))
+    height, width = image.shape[:2]
+    small = image
+    if factor > 1:
+        size = (max(1, round(width / factor)), max(1, round(height / factor)))
+        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
+    out = soft if factor == 1 else cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(out, np.float32)
+
+
+def _energies(log: F32, per: float, count: int, weight: F32) -> F64:
     """(count,) mean squares of the octaves."""
-    share, normal = directions
-    out = np.empty(count)
-    before = log
-    total = float(weight.sum())
+    out, before = np.empty(count), log
     for i in range(count):
-        blurred = np.asarray(cv2.GaussianBlur(log, (0, 0), FINEST * per * 2.0**i), np.float32)
-        band = before - blurred
-        energy = float((band**2 * weight).sum()) / total
-        if share > 0:
-            only = _along(band, max(1, round(FINEST * per * 2.0**i / 2)), normal)
-            part = float((only**2 * weight).sum()) / total
-            energy = max(energy, 1e-20) ** (1 - share) * max(part, 1e-20) ** share
-        out[i] = energy
+        blurred = _blurred(log, FINEST * per * 2.0**i)
+        out[i] = float(((before - blurred) ** 2 * weight).sum()) / float(weight.sum())
         before = blurred
     return out
-
-
-def _along(band: F32, step: int, direction: F64) -> F32:
-    """(h, w) the second difference along a direction, which hardly sees what changes across it."""
-
-    def moved(dx: int, dy: int) -> F32:
-        return np.roll(band, (dy * step, dx * step), (0, 1))
-
-    x, y = direction
-    across = moved(1, 0) - 2 * band + moved(-1, 0)
-    down = moved(0, 1) - 2 * band + moved(0, -1)
-    both = (moved(1, 1) + moved(-1, -1) - moved(1, -1) - moved(-1, 1)) / 4
-    return np.asarray(x * x * across + y * y * down + 2 * x * y * both, np.float32)
 
 
 def settled(found: Mapping[int, F32]) -> dict[int, F32]:
@@ -248,9 +246,7 @@ def _split(face: F32, mask: Matte, count: int) -> list[F32]:
     out, before = [], face
     for i in range(count):
         planes = np.dstack([face * weight[..., None], weight])
-        soft = np.asarray(
-            cv2.GaussianBlur(planes, (0, 0), FINEST * 2.0**i, borderType=cv2.BORDER_REPLICATE), np.float32
-        )
+        soft = _blurred(planes, FINEST * 2.0**i)
         blurred = np.asarray(soft[..., :3] / soft[..., 3:], np.float32)
         out.append(before - blurred)
         before = blurred
@@ -271,7 +267,6 @@ def _reached(octaves_of: list[F32], factors: F64, mask: Matte) -> F64:
         return np.zeros(len(factors))
     plain = np.ones(len(factors))
     before, after = (
-        _energies(_log_luma(_joined(octaves_of, some)), 1.0, len(factors), inside, (0.0, np.zeros(2)))
-        for some in (plain, factors)
+        _energies(_log_luma(_joined(octaves_of, some)), 1.0, len(factors), inside) for some in (plain, factors)
     )
     return np.asarray(0.5 * np.log2(np.maximum(after, 1e-12) / np.maximum(before, 1e-12)), np.float64)
