@@ -296,7 +296,7 @@ def test_what_half_cannot_hold_is_clamped_and_counted(stage: Stage):
         assert np.isfinite(comp).all()
 
     holds()
-    assert sum(count > 0 for count in counts) > 5
+    assert sum(count > 0 for count in counts) > 3
     assert 0 in counts
 
 

@@ -16,9 +16,11 @@ SHIPPED = sorted(
 
 HOMES: dict[str, set[str]] = {
     "InferenceSession": {"vfxswap/infer.py"},
-    # Networks of the trackers, exports that are tried out before they are written, and the one loader of swap models.
+    # Networks of the trackers (doctor loads one to see whether CUDA works), exports that are tried out before they are
+    # written, and the one loader of swap models.
     "infer.session": {
         "vfxswap/bench/cases.py",
+        "vfxswap/cli/doctor_machine.py",
         *(f"vfxswap/face/{name}.py" for name in ("detect", "identity", "landmarks", "person")),
         *(f"vfxswap/models/{name}.py" for name in ("export", "quantize", "torchscript")),
         "vfxswap/vfxmodel.py",

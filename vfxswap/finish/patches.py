@@ -113,6 +113,8 @@ def _looked_at(now: F32, after: F32 | None) -> tuple[Patches, Patches]:
         return alone, alone
     finite_after = _finite(after)
     both = finite & finite_after
+    if not both.any():
+        return alone, alone
     same = alone.where(finite_after[finite])
     change = look(_difference(now[both], after[both]))
     own, changed = (one.lagged[..., 0].mean(axis=1) for one in (same, change))
