@@ -411,7 +411,7 @@ def _shutter_is_told(path: Path) -> bool:
     """Whether a frame's header names a shutter; of one that cannot be read, whoever renders it will hear."""
     try:
         return any(motion.shutter_deg(part.attributes) for part in exr.probe(path).parts)
-    except FrameError:
+    except PlateError:
         return True
 
 

@@ -104,15 +104,26 @@ def compared(
     weight = _looked_at(ours, theirs, cover, rim=_RIM * size * per, coarse=FINEST * per * 2 ** (octaves(size) - 1))
     if weight is None:
         return None
-    count, smear = octaves(size), None if way is None else np.clip(way * per, -_FURTHEST, _FURTHEST)
-    face_energy, plate_energy = (_energies(_smeared(x, smear), per, count, weight) for x in (ours, theirs))
-    if grain is not None:
-        clean, grainy = (_log_luma(_reduced(x, factor)) for x in grain)
-        added = _energies(_smeared(grainy - clean, smear), per, count, np.ones_like(clean))
-        plate_energy = np.maximum(plate_energy - added, _LEFT * plate_energy)
-    ratio = 0.5 * np.log2(np.maximum(plate_energy, 1e-12) / np.maximum(face_energy, 1e-12))
+    count = octaves(size)
+    noise = None if grain is None else _log_luma(_reduced(grain[1], factor)) - _log_luma(_reduced(grain[0], factor))
+    ratio = _ratio(ours, theirs, noise, weight, per, count)
+    if way is not None and np.linalg.norm(way) * per >= 1.0:
+        smear = np.clip(way * per, -_FURTHEST, _FURTHEST)
+        # Motion takes detail from the plate, and never adds any: both are lower limits, the second is the vaguer.
+        blurred = None if noise is None else _smeared(noise, smear)
+        ratio = np.maximum(ratio, _ratio(_smeared(ours, smear), _smeared(theirs, smear), blurred, weight, per, count))
     seen = FINEST * per * 2.0 ** np.arange(count) >= _NYQUIST
     return np.where(seen, np.clip(ratio, -_RANGE, _RANGE), np.nan).astype(np.float32)
+
+
+def _ratio(ours: F32, theirs: F32, noise: F32 | None, weight: F32, per: float, count: int) -> F64:
+    """(count,) log2 of the contrast of the plate, without what its grain adds, over that of the face."""
+    face_energy, plate_energy = (_energies(x, per, count, weight) for x in (ours, theirs))
+    if noise is not None:
+        added = _energies(noise, per, count, np.ones_like(noise))
+        plate_energy = np.maximum(plate_energy - added, _LEFT * plate_energy)
+    ratio = np.log2(np.maximum(plate_energy, 1e-12)) - np.log2(np.maximum(face_energy, 1e-12))
+    return np.asarray(0.5 * ratio, np.float64)
 
 
 def _reduced(rgb: F32, factor: int) -> F32:
@@ -146,12 +157,9 @@ def _inner(cover: F32, rim: float) -> NDArray[np.bool_]:
     return np.asarray(cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0, bool)
 
 
-def _smeared(log: F32, way: F64 | None) -> F32:
+def _smeared(log: F32, way: F64) -> F32:
     """(h, w) blurred along the way of a frame: what motion may have taken is then gone from plate and face alike."""
-    length = 0.0 if way is None else float(np.linalg.norm(way))
-    if way is None or length < 1.0:
-        return log
-    reach = math.ceil(length / 2) + 1
+    reach = math.ceil(float(np.linalg.norm(way)) / 2) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     for x, y in np.linspace(-0.5, 0.5, 8 * reach)[:, None] * way + reach:
         column, row = int(x), int(y)
