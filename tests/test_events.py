@@ -69,7 +69,8 @@ def test_each_event_is_one_line_of_the_contract(event: Event, fields: dict[str, 
 
 
 def test_every_event_has_an_example() -> None:
-    assert {type(event) for event, _ in EXAMPLES} == set(Event.__subclasses__())
+    told = {kind for kind in Event.__subclasses__() if kind.__module__ == Event.__module__}
+    assert {type(event) for event, _ in EXAMPLES} == told
 
 
 def test_seconds_count_from_the_given_start() -> None:

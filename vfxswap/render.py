@@ -428,7 +428,7 @@ def _noise(target: Target, light: WorkingRgb, alpha: AnyArray, window: Window, f
     found, amount = target.measurements.grain, np.float32(target.parameters.grain)
     if found is None or amount == 0:
         return None
-    seed = grain.seed(target.shot, target.suffix, target.plate.view_name, frame)
+    seed = grain.seed(target.shot, target.plate.view_name, frame)
     cover = alpha.astype(np.float32)
     noise = found.take(window, seed=seed)
     noise *= found.sigma(light)

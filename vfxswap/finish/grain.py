@@ -128,7 +128,7 @@ def terms(light: F64) -> F64:
 
 
 def seed(*names: object) -> bytes:
-    """A seed from what the grain belongs to: shot, face, view, frame."""
+    """A seed from what the grain belongs to: shot, view, frame. Faces share it: the grain lies on the plate."""
     return hashlib.blake2b("\n".join(map(str, names)).encode(), digest_size=16).digest()
 
 
