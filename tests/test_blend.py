@@ -48,6 +48,49 @@ def test_a_known_tint_is_found():
     )
 
 
+def test_bands_take_the_coarse_from_the_plate_and_leave_the_fine_to_the_face():
+    """A ramp over the face comes over whole; what is finer than a band does not; no weight is the tone alone."""
+    face = skin()
+    x = np.broadcast_to((np.arange(SIZE) + 0.5) / SIZE, (SIZE, SIZE))
+    ramp, ripple = 2.0 * (x - 0.5), 0.3 * np.sin(2 * np.pi * 16 * x)
+    plate = (face * np.exp2(ramp + ripple)[..., None]).astype(np.float32)
+    found = blend.matched(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    wanted = np.broadcast_to((np.arange(blend.GRID) + 0.5) / blend.GRID * 2 - 1, (blend.GRID, blend.GRID))
+    core = disc(blend.GRID, radius=0.3) > 0.5
+    whole = found.banded((1, 1, 1))
+    assert np.abs(whole[core] - wanted[core][:, None]).max() < 0.15
+    np.testing.assert_allclose(found.banded((0, 0, 0)), found.toned(), atol=1e-6)
+    half = found.banded((0.5, 0.5, 0.5))
+    np.testing.assert_allclose(half, 0.5 * (whole + found.toned()), atol=1e-5)
+    assert np.ptp(found.banded((1, 0, 0))[core][:, 0]) < np.ptp(whole[core][:, 0])
+
+
+def test_the_spread_of_light_is_the_plates():
+    face = skin()
+    light = blend.log_light(face, skin=SKIN)
+    middle = np.median(light, axis=(0, 1))
+    plate = np.exp2((light - middle) * 1.5 + middle + TINT) - np.float32(SKIN / 256)
+    found = blend.matched(plate=plate.astype(np.float32), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    np.testing.assert_allclose(np.exp2(found.tones[2]), 1.5, rtol=0.05)
+    lit = face * np.exp2(found.tones[0] + found.spread(light))
+    core = disc(SIZE) > 0.5
+    assert np.abs(np.log2(lit[core]) - np.log2(plate[core])).mean() < 0.1
+
+
+def test_a_lamp_in_front_is_in_no_band():
+    face = skin()
+    plate = face.copy()
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    plate[np.hypot(x - 0.5, y - 0.75) < 0.08] *= 30
+    found = blend.matched(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    assert np.abs(found.banded((1, 1, 1))[disc(blend.GRID) > 0.5]).max() < 0.1
+
+
+def test_a_face_without_bare_skin_is_matched_to_nothing():
+    found = blend.matched(plate=2 * skin(), face=skin(), coverage=disc(SIZE), bare=BARE[:0], skin=SKIN)
+    assert (found.tones == 0).all() and (found.coarse == 0).all()
+
+
 def test_features_of_the_double_do_not_come_back_as_gain():
     face = skin()
     plate = face.copy()

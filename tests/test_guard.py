@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,11 @@ def test_the_child_decodes_the_file(plate: Plate, tmp_path: Path):
     assert codes == [0, 3, 3]
 
 
-def test_a_note_that_was_cut_off_does_no_harm(plate: Plate, tmp_path: Path):
-    (tmp_path / "reading.host.1.json").write_text('["/some/wh')
+def test_a_note_that_was_cut_off_does_no_harm_and_goes_with_its_process(plate: Plate, tmp_path: Path):
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    here = f"reading.{socket.gethostname()}"
+    for name in ("reading.host.1.json", f"{here}.{os.getppid()}.json", f"{here}.{int(gone.stdout)}.json"):
+        (tmp_path / name).write_text('["/some/wh')
     assert watched(plate, tmp_path).read(1).rgb.shape == (8, 8, 3)
+    left = {path.name for path in tmp_path.glob("*.json")}
+    assert left == {"reading.host.1.json", f"{here}.{os.getppid()}.json"}

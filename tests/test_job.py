@@ -93,7 +93,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, monkeypatch: pytest.Mon
         ({"shot": "../sq010/sh020"}, "PROJECT/SEQUENCE/SHOT"),
         ({"model_sha256": "ABC"}, "64 lower-case hexadecimal digits"),
         ({"layers": "x", "device": "y"}, "(and 1 more)"),
-        ({"schema": "vfxswap.job/2"}, "schema is 'vfxswap.job/2', this version reads 'vfxswap.job/1'|update vfxswap"),
+        ({"schema": "vfxswap.job/2"}, "vfxswap.job/2 is newer than this vfxswap reads (vfxswap.job/1)|update vfxswap"),
         ({"schema": "vfxswap.track/1"}, "a job file says vfxswap.job/1"),
         ({"schema": None}, "'schema' is missing"),
     ],

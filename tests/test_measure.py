@@ -53,6 +53,8 @@ def test_the_relight_is_the_stops_between_face_and_plate(production: Studio, tmp
     assert sorted(found.relight) == [1, 2]
     middle = found.relight[1][20:44, 20:44]
     np.testing.assert_allclose(middle, stops, atol=0.01)
+    np.testing.assert_allclose(found.match[1].tones[0], stops, atol=0.01)
+    np.testing.assert_allclose(found.match[2].coarse, stops, atol=0.01)
 
 
 def test_a_model_that_changes_nothing_needs_no_relight(production: Studio, face_plate: str):
@@ -124,13 +126,20 @@ def test_gaps_and_order_do_not_matter():
 def test_values_are_those_that_a_file_holds(tmp_path: Path):
     rng = np.random.default_rng(0)
     relight = measure.smooth({f: rng.normal(size=(blend.GRID, blend.GRID, 3)).astype(np.float32) for f in range(5)})
-    made = measure.Measurements(gain=1.2345678901234567, model_sha256="ab" * 32, relight=relight)
+    tones = rng.normal(size=(3, 3)).astype(np.float16).astype(np.float32)
+    coarse = rng.normal(size=(blend.COARSE, blend.COARSE, 3)).astype(np.float16).astype(np.float32)
+    made = measure.Measurements(
+        gain=1.2345678901234567, model_sha256="ab" * 32, relight=relight, match={3: blend.Match(tones, coarse)}
+    )
     made.save(tmp_path / "a.vfxshot")
     found = measure.load(tmp_path / "a.vfxshot")
     assert (found.gain, found.model_sha256) == (made.gain, made.model_sha256)
     assert sorted(found.relight) == sorted(relight)
     for frame, values in relight.items():
         np.testing.assert_array_equal(found.relight[frame], values)
+    assert sorted(found.match) == [3]
+    np.testing.assert_array_equal(found.match[3].tones, tones)
+    np.testing.assert_array_equal(found.match[3].coarse, coarse)
 
 
 def test_empty_and_broken_files(tmp_path: Path):

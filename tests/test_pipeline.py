@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vfxswap import events, exr, pipeline
+from vfxswap import events, exr, measure, pipeline
 from vfxswap.errors import (
     Cancelled,
     ConsentError,
@@ -161,6 +162,10 @@ def test_the_track_and_measurements_of_another_run_can_be_given(
     _, told = do(production, made)
     assert {event.stage for event in of(events.Progress, told)} == {"swap"}
     assert digests(tmp_path) == digests(whole)
+    old, knobs = tmp_path / "old.vfxshot", SwapParameters(match="bands")
+    replace(measure.load(shot), match={}).save(old)
+    with pytest.raises(JobError, match="know nothing of match bands"):
+        do(production, made.replace(measurements=old, parameters=knobs, output=str(tmp_path / "b" / "out.%04d.exr")))
     bent = production.model("bent", smaller())
     with pytest.raises(JobError, match="of another model"):
         do(production, job(production, face_plate, tmp_path, measurements=shot, model=bent))

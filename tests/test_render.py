@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vfxswap import blend, exr, output, render
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.face.track import FaceFrame
 from vfxswap.geometry import Window
-from vfxswap.job import SwapParameters
+from vfxswap.job import LightMatch, SwapParameters
 from vfxswap.measure import Measurements
 from vfxswap.pixels import AnyArray, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
@@ -155,6 +156,47 @@ def test_relight_is_a_gain_in_stops(same: SwapModel, tmp_path: Path):
     knobs = SwapParameters(skin_tone="likeness")
     _, done, comp = swapped(plate, same, measurements=measured(stops=stops), parameters=knobs)
     np.testing.assert_allclose(comp[70, 80].astype(np.float32), 0.2 * 2 ** (-1 / 3), rtol=3e-3)
+
+
+def matched() -> Measurements:
+    """Every way of matching asks for something else."""
+    y, x = np.mgrid[: blend.COARSE, : blend.COARSE] / blend.COARSE
+    coarse = np.stack([x, y, 0.5 + 0 * x], axis=-1).astype(np.float32)
+    tones = np.array([[0.5, 0.25, 0.0], [-3.0, -3.0, -3.0], [0.5, 0.0, -0.5]], np.float32)
+    base = measured(stops=-1.0)
+    return replace(base, match={1001: blend.Match(tones, coarse)})
+
+
+@pytest.mark.parametrize("match", get_args(LightMatch))
+def test_every_match_is_in_the_gain_and_the_face_can_be_made_of_the_layers(
+    match: LightMatch, same: SwapModel, tmp_path: Path
+) -> None:
+    """With numpy alone, to within the rounding of half; relight scales whatever it is."""
+    plate = plate_of(tmp_path, astronaut(160))
+    gains = {}
+    for strength in (1.0, 0.5):
+        knobs = SwapParameters(match=match, relight=strength, grain=0, band_coarse=1, band_middle=0.5)
+        image, done, comp = swapped(plate, same, measurements=matched(), parameters=knobs)
+        found, _ = written(plate, done, tmp_path / f"{strength}.1001.exr", "ingredients")
+        layers = {name: value.astype(np.float32) for name, value in found.items()}
+        alpha = layers["face.A"]
+        for i, c in enumerate("RGB"):
+            made = layers[f"raw.{c}"] * np.exp2(layers[f"gain.{c}"]) * alpha
+            behind = image.rgb[..., i].astype(np.float32)
+            np.testing.assert_allclose(behind * (1 - alpha) + made, comp[..., i], rtol=5e-3, atol=1e-4)
+        gains[strength] = np.dstack([done.layers[f"gain.{c}"] for c in "RGB"])[done.alpha > 0]
+    np.testing.assert_allclose(gains[0.5], 0.5 * gains[1.0], atol=1e-5)
+    one = gains[1.0]
+    if match == "none":
+        assert (one == 0).all()
+    elif match == "membrane":
+        np.testing.assert_allclose(one, -1.0, atol=1e-5)
+    elif match == "mean":
+        np.testing.assert_allclose(one, np.tile([0.5, 0.25, 0.0], (len(one), 1)), atol=1e-5)
+    elif match == "spread":
+        assert np.ptp(one[:, 0]) > 0.3 and np.ptp(one[:, 1]) < 1e-5 and np.ptp(one[:, 2]) > 0.3
+    else:
+        assert np.ptp(one[:, 0]) > 0.2 and np.ptp(one[:, 1]) > 0.2
 
 
 def test_mix_zero_is_the_plate(tint: SwapModel, tmp_path: Path):

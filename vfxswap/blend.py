@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +40,100 @@ def log_light(rgb: F32, *, skin: float) -> F32:
     return np.log2(np.maximum(rgb, 0.0) + np.float32(skin / 256.0)).astype(np.float32)
 
 
+COARSE: Final = 32
+"""Side of the grid that the bands are kept on."""
+_BANDS: Final = (1 / 4, 1 / 8, 1 / 16)
+"""Bands reach down to such parts of the crop, as twice the standard deviations of their blurs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """How a frame's painted face lies against the plate's, for whoever wants another match than the membrane's.
+
+    Attributes:
+        tones: (3, 3), rows over the channels: stops from the face to the plate on bare skin, the median; that of the
+            log of the face's light there; log2 of the plate's spread (standard deviation) over the face's.
+        coarse: (COARSE, COARSE, 3) stops between them, blurred to the finest of the bands; samples that are not
+            believed, and what lies outside the face, have their neighbours' values.
+    """
+
+    tones: F32
+    coarse: F32
+
+    @staticmethod
+    def nothing() -> Match:
+        """Of a face that is as the plate."""
+        return Match(np.zeros((3, 3), np.float32), np.zeros((COARSE, COARSE, 3), np.float32))
+
+    def toned(self) -> F32:
+        """(GRID, GRID, 3) stops: one tone for the face."""
+        return np.broadcast_to(self.tones[0], (GRID, GRID, 3)).astype(np.float32)
+
+    def spread(self, light: F32) -> F32:
+        """(h, w, 3) stops that give the painted face the plate's spread of log light around its own middle.
+
+        Reinhard, Ashikhmin, Gooch, Shirley, "Color transfer between images", IEEE CG&A 2001, on log light.
+
+        Args:
+            light: (h, w, 3) of `log_light` of the painted face.
+        """
+        more = np.exp2(self.tones[2]) - np.float32(1)
+        return np.asarray(np.clip((light - self.tones[1]) * more, -_MOST, _MOST), np.float32)
+
+    def banded(self, weights: Sequence[float]) -> F32:
+        """(GRID, GRID, 3) stops: the tone, and so much of each band of the plate's light, the coarsest first.
+
+        P. J. Burt, E. H. Adelson, "A multiresolution spline with application to image mosaics", ACM ToG 1983, on log
+        light: what is finer than the bands is the face's.
+        """
+        coarser = np.broadcast_to(self.tones[0], self.coarse.shape).astype(np.float32)
+        gain = coarser.copy()
+        for part, weight in zip(_BANDS, weights, strict=True):
+            # The grid was blurred to the finest band when it was made; the rest is missing.
+            sigma = COARSE / 2 * np.sqrt(max(part**2 - _BANDS[-1] ** 2, 0.0))
+            band = self.coarse if sigma == 0 else np.asarray(cv2.GaussianBlur(self.coarse, (0, 0), sigma), np.float32)
+            gain += np.float32(weight) * (band - coarser)
+            coarser = band
+        return np.asarray(cv2.resize(gain, (GRID, GRID), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def matched(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> Match:
+    """Compare a painted face with the plate; arguments as of `relight_grid`."""
+    light = log_light(face, skin=skin)
+    difference = log_light(plate, skin=skin) - light
+    at = _on_skin(bare, coverage)
+    if len(at) == 0:
+        return Match.nothing()
+    smooth, dull = (np.asarray(cv2.GaussianBlur(x, (0, 0), len(x) / 64), np.float32) for x in (difference, light))
+    stops, own = smooth[at[:, 1], at[:, 0]], dull[at[:, 1], at[:, 0]]
+    tone = np.median(stops, axis=0)
+    wide, narrow = (np.std(own + stops, axis=0), np.std(own, axis=0))
+    ratio = np.clip(np.log2(np.maximum(wide, 1e-3) / np.maximum(narrow, 1e-3)), -1.0, 1.0)
+    weight = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * _near(difference - tone.astype(np.float32))
+    return Match(np.stack([tone, np.median(own, axis=0), ratio]).astype(np.float32), _coarse(difference, weight, tone))
+
+
+def _coarse(difference: F32, weight: F32, tone: F32) -> F32:
+    """(COARSE, COARSE, 3) the weighted difference, blurred to the finest band; the tone where nothing is near."""
+    size = len(difference)
+    held = np.clip(difference - tone, -_MOST, _MOST)
+    samples = np.concatenate([held * weight[..., None], weight[..., None]], axis=-1).astype(np.float32)
+    spread = np.asarray(cv2.GaussianBlur(samples, (0, 0), _BANDS[-1] * size / 2), np.float32)
+    small = np.asarray(cv2.resize(spread, (COARSE, COARSE), interpolation=cv2.INTER_AREA), np.float32)
+    filled = membrane(small, levels=5)  # what is outside continues what is inside
+    inside = np.minimum(small[..., 3:] * 4.0, 1.0)
+    near = small[..., :3] / np.maximum(small[..., 3:], 1e-4)
+    far = filled[..., :3] / np.maximum(filled[..., 3:], 1e-6)
+    return np.asarray(tone + inside * near + (1.0 - inside) * far, np.float32)
+
+
+def _on_skin(bare: F64, coverage: F32) -> NDArray[np.intp]:
+    """(M, 2) pixels of bare skin that the face covers."""
+    at = np.floor(bare).astype(int)
+    at = at[(at >= 0).all(axis=1) & (at < coverage.shape[0]).all(axis=1)]
+    return np.asarray(at[coverage[at[:, 1], at[:, 0]] > 0.5])
+
+
 def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> F32:
     """The gain that takes the face's light to the plate's: one tone for the face, its edge's remainder, cast shadows.
 
@@ -55,9 +153,7 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
         (GRID, GRID, 3) float32, stops.
     """
     difference = log_light(plate, skin=skin) - log_light(face, skin=skin)
-    at = np.floor(bare).astype(int)
-    at = at[(at >= 0).all(axis=1) & (at < coverage.shape[0]).all(axis=1)]
-    at = at[coverage[at[:, 1], at[:, 0]] > 0.5]
+    at = _on_skin(bare, coverage)
     if len(at) == 0:
         return np.zeros((GRID, GRID, 3), np.float32)
     # Blurred a little, so that a freckle or a grain of noise under a sample does not count.

@@ -22,13 +22,17 @@ class Cache:
     folder: Path
     name: str
 
+    def path(self, file: str) -> Path:
+        """Where `file` is, or would be."""
+        return self.folder / self.name / file
+
     def get(self, file: str, make: Callable[[Path], None]) -> Path:
         """The path of `file`, made by `make(path)` when it is not there.
 
         `make` must write atomically and make the folder, so that one that fails leaves nothing. Two workers that
         start together may both make it, with the same content.
         """
-        path = self.folder / self.name / file
+        path = self.path(file)
         if not path.exists():
             make(path)
         return path

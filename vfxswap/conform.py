@@ -12,15 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vfxswap import atomic
+from vfxswap import atomic, documents
 from vfxswap.errors import PlateError, TimelineError, UsageError
-from vfxswap.sequence import FrameRange, SequencePath
+from vfxswap.sequence import MAX_DIGITS, MAX_FRAMES, FrameRange, SequencePath
 
 TRACK: Final = "vfxswap"
 """Name of the tracks that hold results, and the key of our metadata."""
 
 _SAME_RATE: Final = 0.004
 """23.976 and 24000/1001 are one rate, 23.976 and 24 are two."""
+
+_LARGEST: Final = 64 << 20
+_DEEPEST: Final = 500
+"""OpenTimelineIO reads and copies by recursion: brackets deeper than some ten thousand end the process."""
+
+_FARTHEST: Final = 1e9
+"""Frames; nothing on a timeline is further away."""
 
 _WHOLE: Final = 0.01
 """How far, in frames, a time may lie from a frame's beginning and still be it: editors write 23.976 in many ways."""
@@ -169,7 +176,7 @@ class Timeline:
         if not self.path.is_file():
             raise TimelineError("no such timeline", path=self.path, hint="export one as .otio")
         try:
-            found = otio.adapters.read_from_file(str(self.path))
+            found = self._parsed()
         except (otio.exceptions.OTIOError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TimelineError(f"not a timeline: {said}", path=self.path, hint="export it as .otio") from error
@@ -183,6 +190,18 @@ class Timeline:
             raise TimelineError(f"a timeline is expected, got {kind}", path=self.path, hint="export the timeline")
         return found
 
+    def _parsed(self) -> Any:
+        """What the file holds: JSON; any other format is that of an adapter which somebody installed."""
+        kind = self.path.suffix.lower()
+        if kind in (".otioz", ".otiod"):
+            raise self._refused(f"a bundle ({kind}) is not read", "unpack it and give its content.otio")
+        if kind != ".otio":
+            return self._otio.adapters.read_from_file(str(self.path))
+        text = documents.read_text(self.path, most=_LARGEST)
+        if documents.nesting(text, most=_DEEPEST) > _DEEPEST:
+            raise self._refused("not a timeline: nested too deeply", "export it as .otio")
+        return self._otio.adapters.read_from_string(text, "otio_json")
+
     def _cut(self, clip: Any, number: int, track: Any, handles: int, *, in_place: bool) -> Cut:
         name = str(clip.name)
         source = self._source(clip, track, name)
@@ -194,7 +213,7 @@ class Timeline:
         offset = self._whole(_frames(source.start_time, rate) - _frames(available.start_time, rate), name)
         length = self._whole(_frames(source.duration, rate), name)
         total = self._whole(_frames(available.duration, rate), name)
-        if offset < 0 or offset + length > total or length < 1:
+        if offset < 0 or offset + length > total or not 1 <= length <= MAX_FRAMES:
             raise self._refused(f"{name} uses frames {offset} to {offset + length - 1} of media with {total}",
                                 "relink it")  # fmt: skip
         record = self._whole(_position(track, clip, rate, self._otio), name)
@@ -268,6 +287,8 @@ class Timeline:
                 raise self._refused(f"{name} has every {reference.frame_step}th frame only", "relink it")
             folder = self._path(reference.target_url_base)
             padding = max(1, reference.frame_zero_padding)
+            if padding > MAX_DIGITS or abs(reference.start_frame) > _FARTHEST:
+                raise self._refused(f"{name} has frame numbers that no file has", "relink it")
             suffix = reference.name_suffix
             sequence = SequencePath(folder, reference.name_prefix, suffix, padding)
             first: int | None = int(reference.start_frame)
@@ -308,6 +329,8 @@ class Timeline:
         return self.path.absolute().parent / text
 
     def _whole(self, frames: float, name: str) -> int:
+        if not abs(frames) <= _FARTHEST:
+            raise self._refused(f"{name} has a time of {frames:g} frames", "export the timeline again")
         if abs(frames - round(frames)) > _WHOLE:
             raise self._refused(f"{name} does not begin or end on a frame ({frames:.3f})", "move it onto one")
         return round(frames)

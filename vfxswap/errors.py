@@ -54,7 +54,18 @@ class VfxSwapError(Exception):
         text = self.message + (f" ({', '.join(where)})" if where else "")
         if self.hint:
             text += f"; {self.hint}"
-        return " ".join(text.split())
+        return _plain(text)
+
+
+_LONGEST = 4000
+
+
+def _plain(text: str) -> str:
+    """One line fit for a terminal and a log: names come from files, and may hold what would steer either."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    line = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
 class UsageError(VfxSwapError):

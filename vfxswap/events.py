@@ -6,6 +6,7 @@ dataclass's fields; those that are None are left out.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -97,6 +98,11 @@ class FrameFailed(Event):
     message: str
     hint: str = ""
 
+    @classmethod
+    def of(cls, error: VfxSwapError, *, frame: int) -> FrameFailed:
+        """The event of a frame's error: its hint apart, path and frame in the message."""
+        return cls(frame=frame, code=error.code, message=_without_hint(error), hint=error.hint)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Done(Event):
@@ -120,10 +126,11 @@ class Failed(Event):
     @classmethod
     def of(cls, error: VfxSwapError) -> Failed:
         """The event of an error: its hint apart, path and frame in the message."""
-        message = str(error)
-        if error.hint:
-            message = message.removesuffix("; " + " ".join(error.hint.split()))
-        return cls(code=error.code, message=message, hint=error.hint)
+        return cls(code=error.code, message=_without_hint(error), hint=error.hint)
+
+
+def _without_hint(error: VfxSwapError) -> str:
+    return str(error).removesuffix("; " + " ".join(error.hint.split())) if error.hint else str(error)
 
 
 class EventSink(Protocol):
@@ -200,8 +207,10 @@ class CancelToken:
     @property
     def cancelled(self) -> bool:
         """True once somebody asked to stop."""
-        if not self._event.is_set() and self._file is not None and self._file.exists():
-            self._event.set()
+        if not self._event.is_set() and self._file is not None:
+            with contextlib.suppress(OSError):  # a name that is too long, storage that is gone: nobody said stop
+                if self._file.exists():
+                    self._event.set()
         return self._event.is_set()
 
     def check(self) -> None:

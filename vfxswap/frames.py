@@ -6,6 +6,7 @@ others go on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vfxswap import cache, exr, output, provenance, render, roto
+from vfxswap import atomic, cache, exr, output, provenance, render, roto
 from vfxswap.archive import sha256
-from vfxswap.errors import FrameError, PlateError, VfxSwapError
+from vfxswap.errors import FrameError, PlateError, ResourceError, VfxSwapError
 from vfxswap.events import CancelToken, Done, EventSink, FrameDone, FrameFailed, FrameStatus, Progress, Warned
 from vfxswap.face.protocols import Parser
 from vfxswap.finish import motion
@@ -25,7 +26,7 @@ from vfxswap.job import SwapJob
 from vfxswap.lens import Lens
 from vfxswap.plate import Plate
 from vfxswap.provenance import FileEntry, Making, Shard, Source, naming, origin, shards
-from vfxswap.render import Cover, Picture, Target
+from vfxswap.render import Cover, Picture, Target, matched
 from vfxswap.sequence import FrameRange, SequencePath
 from vfxswap.trust import ConsentRef
 from vfxswap.trust.keys import PrivateKey
@@ -124,8 +125,12 @@ def render_frames(
         raise PlateError(f"no frame of {frames} is in the job's range {ready.frames}", hint="check --frames")
     makings = [(sheet, sheet.making(ready)) for sheet in ready.sheets]
     files = [_File(ready, sheet, frame, making) for frame in wanted for sheet, making in makings]
-    tally = _Tally(sink, total=len(files))
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+    tally = _Tally(sink, [atomic.Anchor(sheet.output.folder) for sheet in ready.sheets], total=len(files))
+    with (
+        contextlib.closing(tally),
+        ThreadPoolExecutor(1, "read") as reader,
+        ThreadPoolExecutor(1, "write") as writer,
+    ):
         writing: Future[_Written] | None = None
         for file, loading in _ahead(files, reader):
             if cancel.cancelled:
@@ -155,6 +160,8 @@ def _manifest(ready: Shot, sign: Sign, sink: EventSink) -> str:
     try:
         signer = sign()
         made = [provenance.merge(sheet.output.folder, sheet.output.name, signer=signer) for sheet in ready.sheets]
+    except ResourceError:
+        raise  # the same command again has the frames at once, and then the manifest
     except VfxSwapError as error:
         sink.emit(Warned(code="no_manifest", message=f"the frames are there, their manifest is not: {error}"))
         return ""
@@ -178,22 +185,29 @@ class _Written:
 class _Tally:
     """Counts frames and tells of them."""
 
-    def __init__(self, sink: EventSink, *, total: int) -> None:
+    def __init__(self, sink: EventSink, folders: Sequence[atomic.Anchor], *, total: int) -> None:
         self.counts: dict[FrameStatus, int] = {"rendered": 0, "skipped": 0, "passthrough": 0}
         self.failed: list[FrameError] = []
-        self._sink, self._total = sink, total
+        self._sink, self._folders, self._total = sink, folders, total
         self._noted: set[str] = set()
+
+    def close(self) -> None:
+        """Let the folders go."""
+        for folder in self._folders:
+            folder.close()
 
     def fail(self, frame: int, error: FrameError) -> None:
         """A frame that could not be made."""
         self.failed.append(error)
-        self._sink.emit(FrameFailed(frame=frame, code=error.code, message=str(error), hint=error.hint))
+        self._sink.emit(FrameFailed.of(error, frame=frame))
 
     def wait(self, writing: Future[_Written] | None) -> None:
-        """Wait for the frame that is being written; raises what writing raised."""
+        """Wait for the frame that is being written; raises what writing raised, and where its folder was replaced."""
         if writing is None:
             return
         written = writing.result()
+        for folder in self._folders:
+            folder.check()
         event = written.event
         if written.error is not None:
             self.fail(event.frame, written.error)
@@ -253,13 +267,16 @@ class _File:
         plate = self.sheet.plate
         lens = plate.lens(self.frame)
         file = plate.sequence.path(self.frame)
-        content = _content(file)
+        standing, content = _standing(file), _content(file, frame=self.frame)
         key = self._key(lens, content)
         if not self.shot.job.overwrite and self._kept(key):
             return None
         image = plate.read(self.frame)
         if content == _MISSING:
             raise FrameError("the file came while it was looked for", path=file, frame=self.frame, hint="run again")
+        if _standing(file) != standing:
+            hint = "wait until it is written, and run again"
+            raise FrameError("the file changed while it was read", path=file, frame=self.frame, hint=hint)
         covers = {}
         for target in self.sheet.targets:
             window = target.window(self.frame, lens) if target.mattes else None
@@ -387,11 +404,16 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
     yield "" if face is None else sha256(face.similarity.tobytes() + face.landmarks.tobytes())
     yield target.measurements.placement
     yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
+    if target.parameters.match not in ("membrane", "none"):
+        found = matched(target.measurements, frame)
+        yield sha256(found.tones.tobytes() + found.coarse.tobytes())
     yield target.parameters.model_dump_json()
     yield from _finish(target, frame)
     for source in target.mattes:
         yield str(source).removeprefix(source.pattern)  # how it is read, not where it lies
-        yield from map(_content, roto.files(source, frame=frame, view=target.plate.view_name))
+        yield from (
+            _content(path, frame=frame) for path in roto.files(source, frame=frame, view=target.plate.view_name)
+        )
 
 
 def _finish(target: Target, frame: int) -> Iterator[object]:
@@ -418,8 +440,28 @@ def _shutter_is_told(path: Path) -> bool:
 _MISSING = "missing"
 
 
-def _content(path: Path) -> str:
-    return sha256(path.read_bytes()) if path.is_file() else _MISSING
+def _content(path: Path, *, frame: int) -> str:
+    """The hash of a file, or that there is none; raises FrameError where it cannot be read."""
+    try:
+        return sha256(path.read_bytes()) if path.is_file() else _MISSING
+    except FileNotFoundError:
+        return _MISSING
+    except OSError as error:
+        raise FrameError(
+            f"cannot read: {error.strerror or error}",
+            path=path,
+            frame=frame,
+            hint="check its permissions, and that its storage answers",
+        ) from error
+
+
+def _standing(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file, which change while somebody writes it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _cover(target: Target, image: exr.Frame, window: Window, frame: int) -> Cover:

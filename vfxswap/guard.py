@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfxswap import exr
+from vfxswap import atomic, documents, exr
 from vfxswap.errors import FrameError, VfxSwapError
 
 _PATTERN = "reading.*.json"
@@ -83,10 +83,20 @@ def _suspects(folder: Path) -> dict[str, list[Path]]:
     """File -> the notes that name it."""
     found: dict[str, list[Path]] = {}
     for note in sorted(folder.glob(_PATTERN)):
-        with contextlib.suppress(OSError, ValueError):  # gone again, or cut off
-            for name in json.loads(note.read_text()):
-                found.setdefault(str(name), []).append(note)
+        with contextlib.suppress(OSError):  # gone again
+            try:
+                for name in documents.json_value(documents.read_text(note, most=documents.SMALL)):
+                    found.setdefault(str(name), []).append(note)
+            except (ValueError, TypeError):  # cut off: its process was stopped before it decoded anything
+                if _is_left(note):
+                    note.unlink()
     return found
+
+
+def _is_left(note: Path) -> bool:
+    """Whether the process that wrote a note was one of this machine and is gone."""
+    pid = note.name.removeprefix(f"reading.{socket.gethostname()}.").removesuffix(".json")
+    return pid.isdigit() and not atomic.alive(int(pid))
 
 
 def _check_apart(path: Path, frame: int) -> None:

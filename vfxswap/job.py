@@ -16,10 +16,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NoReturn, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
-from vfxswap import atomic
+from vfxswap import atomic, documents
 from vfxswap.errors import JobError
 from vfxswap.matte_input import MatteInput
 
@@ -28,6 +37,7 @@ SCHEMA: Final = "vfxswap.job/1"
 Layers = Literal["comp", "ingredients", "patch"]
 Device = Literal["auto", "cpu", "cuda"]
 SkinTone = Literal["plate", "likeness"]
+LightMatch = Literal["membrane", "bands", "mean", "spread", "none"]
 
 
 class Pass(StrEnum):
@@ -98,12 +108,38 @@ def _knob(default: Any, text: str, *, unit: str = "", low: float | None = None, 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
+    @model_validator(mode="after")
+    def _names_files(self) -> Self:
+        """Refuse paths that no system takes before anything tries to open them; raises JobError."""
+        for name in _PATHS & self.model_fields_set:
+            value = getattr(self, name)
+            for text in value if isinstance(value, tuple) else (value,):
+                problem = documents.path_problem(text) if text is not None else ""
+                if problem:
+                    raise JobError(f"{name} is {_short(str(text))}: {problem}", hint="give a path")
+        return self
+
+
+_PATHS: Final = frozenset(
+    ("plate", "output", "model", "keyring", "track", "measurements", "lens", "color_config", "consents")
+)
+
 
 class SwapParameters(_Record):
     """What an artist dials. Every field is a knob."""
 
     mix: float = _knob(1.0, "How much of the swapped face is shown; 0 gives the plate back.", low=0, high=1)
     relight: float = _knob(1.0, "How strongly the face takes the light of its surroundings.", low=0, high=1)
+    match: LightMatch = _knob(
+        "membrane",
+        "What the relight goes by: tone and edge (membrane), tone and coarse bands of the plate (bands), tone alone"
+        " (mean), tone and spread of light (spread), or nothing.",
+    )
+    band_coarse: float = _knob(
+        0.5, "With match bands: how much of the plate's light is taken above a quarter of the crop.", low=0, high=1
+    )
+    band_middle: float = _knob(0.0, "The same between a quarter and an eighth of the crop.", low=0, high=1)
+    band_fine: float = _knob(0.0, "The same between an eighth and a sixteenth of the crop.", low=0, high=1)
     edge_erode: float = _knob(
         0.0, "Pull the matte's edge inwards; negative values push it outwards.", unit="% of face size", low=-10, high=10
     )
@@ -312,7 +348,7 @@ class SwapJob(_Record):
 
 def _filled(text: str, defaults: Mapping[str, Any]) -> str:
     """A job's JSON with `defaults` where it says nothing. A host's job is what its artist sees, and stays as it is."""
-    given = json.loads(text)
+    given = documents.json_value(text, constants=True)
     if not defaults or given.get("host", "cli") != "cli":
         return text
     filled = {**defaults, **given}
@@ -371,11 +407,13 @@ def _limit(metadata: Sequence[object], kind: str) -> float | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return documents.read_text(path, most=documents.SMALL)
     except FileNotFoundError as error:
         raise JobError("no such job file", path=path, hint="write one with --save-job") from error
     except UnicodeDecodeError as error:
         raise JobError("the job file is not UTF-8 text", path=path) from error
+    except documents.TooLargeError as error:
+        raise JobError(f"not a job file: {error}", path=path, hint="give JOB.json") from error
     except OSError as error:
         raise JobError(f"cannot read the job file: {error.strerror}", path=path, hint="give JOB.json") from error
 
@@ -383,21 +421,22 @@ def _read(path: Path) -> str:
 def _check_schema(text: str, path: Path) -> None:
     """Refuse by name what is not a job file or is a newer one, before any field is looked at."""
     try:
-        data = json.loads(text)
+        data = documents.json_value(text, constants=True)
     except json.JSONDecodeError as error:
         raise JobError(f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}", path=path) from error
-    except RecursionError as error:
-        raise JobError("not a job file: nested too deeply", path=path) from error
+    except ValueError as error:
+        raise JobError(f"not a job file: {error}", path=path) from error
     if not isinstance(data, dict):
         raise JobError(f"not a job file: a JSON object is expected, got {type(data).__name__}", path=path)
     schema = data.get("schema")
     if schema is None:
         raise JobError("not a job file: 'schema' is missing", path=path, hint=f'add "schema": "{SCHEMA}"')
     if schema != SCHEMA:
-        kind = SCHEMA.rsplit("/", 1)[0]
-        known = isinstance(schema, str) and schema.startswith(kind + "/")
-        hint = "update vfxswap, or save the job again with this version" if known else f"a job file says {SCHEMA}"
-        raise JobError(f"schema is {schema!r}, this version reads {SCHEMA!r}", path=path, hint=hint)
+        other = documents.other_version(schema, SCHEMA)
+        if other is not None:
+            raise JobError(other[0], path=path, hint=other[1])
+        text = repr(schema)[:80]
+        raise JobError(f"schema is {text}, not {SCHEMA!r}", path=path, hint=f"a job file says {SCHEMA}")
 
 
 def _refuse(error: ValidationError, path: Path | None) -> NoReturn:
@@ -415,7 +454,7 @@ def _explain(problem: ErrorDetails) -> tuple[str, str]:
     kind, context = problem["type"], problem.get("ctx", {})
     got = f"{field} is {_short(problem['input'])}"
     if kind == "extra_forbidden":
-        return f"unknown key {field!r}", _nearest(problem["loc"])
+        return f"unknown key {_short(field)}", _nearest(problem["loc"])
     if kind == "missing":
         return f"{field!r} is missing", ""
     if kind == "literal_error":

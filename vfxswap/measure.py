@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import cv2
 import numpy as np
 
 from vfxswap import align, archive, blend, exposure, exr
 from vfxswap.align import Placement
+from vfxswap.blend import Match
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
@@ -30,12 +31,12 @@ from vfxswap.finish.grain import Grain
 from vfxswap.finish.patches import Pool
 from vfxswap.geometry import Matrix23, Window, compose, invert, similarity
 from vfxswap.lens import Lens
-from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
+from vfxswap.pixels import F16, F32, F64, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
 
 KIND: Final = "shot"
-VERSION: Final = 4
+VERSION: Final = 5
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
@@ -50,6 +51,8 @@ _PLACED_FRAMES, _PLACED_CROPS = 16, 4
 _SURE = 0.7
 _FARTHEST, _TURN_DEG = 0.1, 6.0
 """A painted face that is read further away, of another size or turned by more than this was misread."""
+
+Miss = Callable[[FrameError], None]
 
 _SMOOTH_FRAMES = 3.0
 """Standard deviation over time of the relight, in frames."""
@@ -80,6 +83,8 @@ class Measurements:
         grain: the plate's grain; None where too little of it is flat, or there is none.
         detail: frame -> (octaves,) float32, log2 of the contrast of the plate's face over the painted one's, the finest
             octave first (finish.sharpness).
+        match: frame -> what other ways of matching the light go by, smoothed over time; empty in files of versions that
+            knew none.
     """
 
     gain: float
@@ -90,6 +95,7 @@ class Measurements:
     placement: Placement | None = None
     grain: Grain | None = None
     detail: Mapping[int, F32] = field(default_factory=dict)
+    match: Mapping[int, Match] = field(default_factory=dict)
 
     def space(self, frame: int, *, config: ColorConfig, encoding: str) -> ModelSpace:
         """The model space of a frame."""
@@ -101,6 +107,11 @@ class Measurements:
         grids = np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
         if frames:
             grids = np.stack([self.relight[frame] for frame in frames])
+        matched = sorted(self.match)
+        tones = np.array([self.match[frame].tones for frame in matched], np.float16).reshape(-1, 3, 3)
+        coarse = np.array([self.match[f].coarse for f in matched], np.float16).reshape(
+            -1, blend.COARSE, blend.COARSE, 3
+        )
         archive.write(
             path,
             kind=KIND,
@@ -114,8 +125,13 @@ class Measurements:
                 "placement": None if self.placement is None else asdict(self.placement),
                 "grain": None if self.grain is None else self.grain.to_json(),
                 "detail": {str(frame): row.tolist() for frame, row in self.detail.items()},
+                "matched": matched,
             },
-            members={"relight.npy": archive.npy_bytes(grids)},
+            members={
+                "relight.npy": archive.npy_bytes(grids),
+                "tones.npy": archive.npy_bytes(tones),
+                "coarse.npy": archive.npy_bytes(coarse),
+            },
         )
 
 
@@ -126,11 +142,12 @@ def load(path: Path) -> Measurements:
         kind=KIND,
         version=VERSION,
         error=TrackError,
-        migrations={1: _constant_exposure, 2: _model_placement, 3: _no_finish},
+        migrations={1: _constant_exposure, 2: _model_placement, 3: _no_finish, 4: _no_match},
     )
     try:
         grids = archive.npy_array(members["relight.npy"]).astype(np.float16, copy=False)
         frames = [int(frame) for frame in manifest["frames"]]
+        _check_values(manifest, grids)
         return Measurements(
             gain=float(manifest["gain"]),
             model_sha256=str(manifest["model_sha256"]),
@@ -140,9 +157,34 @@ def load(path: Path) -> Measurements:
             placement=None if manifest["placement"] is None else Placement(**manifest["placement"]),
             grain=None if manifest["grain"] is None else Grain.from_json(manifest["grain"]),
             detail={int(frame): np.asarray(row, np.float32) for frame, row in manifest["detail"].items()},
+            match=_matches(manifest, members),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TrackError(f"measurements are incomplete: {error}", path=path, hint="measure the shot again") from error
+
+
+def _check_values(manifest: archive.Manifest, grids: F16) -> None:
+    """Refuse values that no measuring gives and rendering could not use; ValueError in words."""
+    if grids.shape[1:] != (blend.GRID, blend.GRID, 3) or not np.isfinite(grids).all():
+        raise ValueError("the relight is no grid of numbers")
+    numbers = [*manifest["frames"], *manifest["curve"], *manifest["detail"]]
+    if any(abs(int(frame)) > _LAST_FRAME for frame in numbers):
+        raise ValueError("frame numbers that no plate has")
+    gains = [float(gain) for gain in (manifest["gain"], *manifest["curve"].values())]
+    if not all(0 < gain < math.inf for gain in gains):
+        raise ValueError("a gain is not above 0")
+    for row in manifest["detail"].values():
+        values = np.asarray(row, np.float64)
+        if values.ndim != 1 or len(values) > _OCTAVES or not np.isfinite(values).all():
+            raise ValueError("the detail is no row of numbers")
+    if manifest["placement"] is not None:
+        put = Placement(**manifest["placement"])
+        values = np.array([put.x, put.y, put.scale, put.turn_deg], np.float64)
+        if not np.isfinite(values).all() or max(abs(put.x), abs(put.y)) > 1 or not 0.1 <= put.scale <= 10:
+            raise ValueError("the placement cannot be")
+
+
+_OCTAVES, _LAST_FRAME = 32, 1 << 31
 
 
 def _constant_exposure(manifest: archive.Manifest) -> archive.Manifest:
@@ -158,6 +200,23 @@ def _model_placement(manifest: archive.Manifest) -> archive.Manifest:
 def _no_finish(manifest: archive.Manifest) -> archive.Manifest:
     """Up to version 3 neither grain nor sharpness was measured: the face keeps its own."""
     return {**manifest, "grain": None, "detail": {}}
+
+
+def _no_match(manifest: archive.Manifest) -> archive.Manifest:
+    """Up to version 4 the membrane was the only match."""
+    return {**manifest, "matched": []}
+
+
+def _matches(manifest: archive.Manifest, members: Mapping[str, bytes]) -> dict[int, Match]:
+    frames = [int(frame) for frame in manifest["matched"]]
+    if not frames:
+        return {}
+    tones, coarse = (archive.npy_array(members[f"{name}.npy"]).astype(np.float32) for name in ("tones", "coarse"))
+    if tones.shape[1:] != (3, 3) or coarse.shape[1:] != (blend.COARSE, blend.COARSE, 3):
+        raise ValueError("the match's arrays are of another shape")
+    if not (np.isfinite(tones).all() and np.isfinite(coarse).all()) or max(map(abs, frames)) > _LAST_FRAME:
+        raise ValueError("the match is no numbers")
+    return {frame: Match(*pair) for frame, *pair in zip(frames, tones, coarse, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,13 +312,14 @@ def _skin_gains(
     *,
     pool: Pool | None = None,
     step: Callable[[], None] = lambda: None,
+    miss: Miss = lambda _error: None,
 ) -> dict[int, float]:
     """Frame -> the gain that puts the performer's skin at 0.18, the mean over the views; NaN where none is lit.
 
     On the way `pool` is shown the pictures.
     """
     gains: dict[int, float] = {}
-    for frame, seen in _seen(sights, frames):
+    for frame, seen in _seen(sights, frames, miss=miss):
         found = []
         for sight, image in seen:
             if pool is not None:
@@ -274,7 +334,9 @@ def _skin_gains(
     return gains
 
 
-def _seen(sights: Sequence[Sight], frames: Sequence[int]) -> Iterator[tuple[int, list[tuple[Sight, exr.Frame]]]]:
+def _seen(
+    sights: Sequence[Sight], frames: Sequence[int], *, miss: Miss = lambda _error: None
+) -> Iterator[tuple[int, list[tuple[Sight, exr.Frame]]]]:
     """Each frame with the views that show the face there; one that cannot be read is reported by who renders it."""
     readers = [sight.plate.ahead(frames) for sight in sights if sight.plate.sequence != sights[0].plate.sequence]
     for frame, first in sights[0].plate.ahead(frames):
@@ -282,7 +344,9 @@ def _seen(sights: Sequence[Sight], frames: Sequence[int]) -> Iterator[tuple[int,
         seen: list[tuple[Sight, exr.Frame]] = []
         for sight in sights:
             image = first if sight.plate.sequence == sights[0].plate.sequence else further.pop(0)
-            if frame in sight.faces and not isinstance(image, FrameError):
+            if frame in sight.faces and isinstance(image, FrameError):
+                miss(image)
+            elif frame in sight.faces and not isinstance(image, FrameError):
                 seen.append((sight, image.seen(sight.plate.view) if sight.plate.view else image))
         yield frame, seen
 
@@ -294,6 +358,7 @@ def measure(
     landmarker: Landmarker | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancel: CancelToken | None = None,
+    miss: Miss = lambda _error: None,
 ) -> Measurements:
     """Measure a shot: exposure, grain, placement, then relight and detail of every frame, smoothed with zero phase.
 
@@ -304,6 +369,7 @@ def measure(
         landmarker: reads the painted faces; None is the default one.
         progress: called with (done, total); every frame is looked at twice.
         cancel: polled between frames.
+        miss: told of each frame that shows the face and cannot be read; the measurements are then without it.
 
     Raises:
         TrackError: no lit face.
@@ -319,7 +385,7 @@ def measure(
             cancel.check()
 
     pool = Pool.of(frames)
-    gains = _skin_gains(sights, frames, pool=pool, step=step)
+    gains = _skin_gains(sights, frames, pool=pool, step=step, miss=miss)
     if not any(np.isfinite(gain) for gain in gains.values()):
         raise _unlit()
     gain, curve = exposure.curve(gains, frames=frames)
@@ -330,8 +396,9 @@ def measure(
     placement = _placement(sights, found, model=model, landmarker=landmarker, cancel=cancel)
     found = replace(found, placement=placement, grain=fitting.measured(pool))
     grids: dict[int, F16] = {}
+    matches: dict[int, Match] = {}
     detail: dict[int, F32] = {}
-    for frame, seen in _seen(sights, frames):
+    for frame, seen in _seen(sights, frames, miss=miss):
         space = found.space(frame, config=config, encoding=encoding)
         shown = [
             (sight, painted)
@@ -339,13 +406,17 @@ def measure(
             if (painted := _painted(sight, image, frame, space=space, model=model, placement=placement)) is not None
         ]
         if shown:
-            some = [_relight(sight, painted, frame, space=space) for sight, painted in shown]
-            grids[frame] = np.mean(some, axis=0).astype(np.float16)
+            compared = [_compared(sight, painted, frame, space=space) for sight, painted in shown]
+            grids[frame] = np.mean([blend.relight_grid(**one) for one in compared], axis=0).astype(np.float16)
+            some = [blend.matched(**one) for one in compared]
+            matches[frame] = Match(*(np.mean([getattr(m, x) for m in some], axis=0) for x in ("tones", "coarse")))
         fine = [_detail(sight, painted, frame, space=space, grain=found.grain) for sight, painted in shown]
         if usable := [row for row in fine if row is not None]:
             detail[frame] = np.asarray(np.mean(usable, axis=0), np.float32)
         step()
-    return replace(found, relight=smooth(grids, curve), detail=sharpness.settled(detail))
+    return replace(
+        found, relight=smooth(grids, curve), detail=sharpness.settled(detail), match=_smooth_matches(matches, curve)
+    )
 
 
 def _placement(
@@ -449,16 +520,31 @@ def _grainy(painted: Painted, grain: Grain, space: ModelSpace) -> tuple[F32, F32
     return space.linear(WorkingRgb(light)), space.linear(WorkingRgb(light + noise))
 
 
-def _relight(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace) -> F32:
-    """One view's relight of one frame."""
+class _Compared(TypedDict):
+    plate: F32
+    face: F32
+    coverage: F32
+    bare: F64
+    skin: float
+
+
+def _compared(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace) -> _Compared:
+    """One view's plate and painted face of one frame, as `blend` compares them."""
     landmarks = sight.faces[frame].landmarks
-    return blend.relight_grid(
+    return _Compared(
         plate=space.linear(painted.behind),
         face=space.decode_linear(painted.face),
         coverage=painted.mask,
         bare=align.to_crop(mesh.bare_points(landmarks), matrix=painted.matrix, lens=painted.lens),
         skin=SKIN,
     )
+
+
+def _smooth_matches(matches: Mapping[int, Match], curve: Mapping[int, float]) -> dict[int, Match]:
+    """As the relight, over the same frames."""
+    tones = smooth({frame: one.tones.astype(np.float16) for frame, one in matches.items()}, curve)
+    coarse = smooth({frame: one.coarse.astype(np.float16) for frame, one in matches.items()}, curve)
+    return {frame: Match(tones[frame].astype(np.float32), coarse[frame].astype(np.float32)) for frame in matches}
 
 
 def smooth(grids: Mapping[int, F16], curve: Mapping[int, float] | None = None) -> dict[int, F16]:

@@ -9,7 +9,8 @@ any split, with the same pixels.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from vfxswap.job import FaceSwap, SwapJob, SwapParameters
 from vfxswap.matte_input import MatteInput
 from vfxswap.measure import Measurements, Sight
 from vfxswap.plate import ALL_VIEWS, Plate, open_views
-from vfxswap.provenance import shards
+from vfxswap.provenance import manifest_path, shards
 from vfxswap.render import Target
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
 from vfxswap.trust import ConsentRef, Gate, Grant, ShotId
@@ -121,7 +122,7 @@ def measured(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) 
     model, _ = open_model(job, one, gate)
     with watching(job_plates(job), Path(job.output).parent / cache.FOLDER / Path(job.output).stem) as plates:
         sights = _sights(plates, [_given_track(job, plate) for plate in plates], one.face)
-        return _measure(sights, model, sink, cancel)
+        return measure.measure(sights, model=model, progress=_progress(sink), cancel=cancel)
 
 
 def _target(one: FaceSwap, sight: Sight, model: Painter, measured: Measurements, suffix: str, *, shot: str) -> Target:
@@ -252,6 +253,9 @@ def _checked_output(job: SwapJob, plate: Plate) -> SequencePath:
         same = (frame for frame in plate.frames if output.path(frame).resolve() == source.path(frame).resolve())
         if (frame := next(same, None)) is not None:
             raise OutputError(f"the output is {what} itself", path=output.path(frame), hint="choose another --output")
+    record = manifest_path(output.folder, output.name)
+    if len(os.fsencode(record.name)) > atomic.LONGEST:
+        raise OutputError("the name is too long for its record", path=record, hint="choose a shorter --output")
     # The folder is made with the first file: a job that ends without one leaves nothing.
     folder = output.folder.absolute()
     atomic.check_writable(next(parent for parent in (folder, *folder.parents) if parent.exists()))
@@ -271,7 +275,24 @@ def _track(job: SwapJob, plate: Plate, stores: cache.Cache, sink: EventSink, can
     def make(path: Path) -> None:
         track_plate(plate, sink=sink, cancel=cancel, device=job.device).save(path)
 
-    return tracks.load(stores.get(f"{key}.vfxtrack", make))
+    path = stores.get(f"{key}.vfxtrack", make)
+    track = tracks.load(path)
+    if any(map(_readable(plate), set(plate.frames) - set(track.frames))):
+        # Size and time of a file say nothing of whether it could be read: permissions and storage come and go.
+        make(path)
+        track = tracks.load(path)
+    return track
+
+
+def _readable(plate: Plate) -> Callable[[int], bool]:
+    def readable(frame: int) -> bool:
+        try:
+            plate.read(frame)
+        except PlateError:
+            return False
+        return True
+
+    return readable
 
 
 def _given_track(job: SwapJob, plate: Plate) -> Track:
@@ -321,31 +342,39 @@ def _measurements(
         found = measure.load(one.measurements)
         if found.model_sha256 != model.card.onnx_sha256:
             raise JobError("the measurements are of another model", path=one.measurements, hint="measure again")
+        wanted = (one.parameters or SwapParameters()).match
+        if wanted not in ("membrane", "none") and not found.match:
+            hint = "measure again with this vfxswap, or set match to membrane"
+            raise JobError(f"the measurements know nothing of match {wanted}", path=one.measurements, hint=hint)
         return found
-
-    def make(path: Path) -> None:
-        _measure(sights, model, sink, cancel).save(path)
 
     facts = [fact for sight in sights for fact in (plate_facts(sight.plate), face_facts(sight.faces))]
     key = cache.key("shot", *facts, model.card.painting(), measure.VERSION)
-    return measure.load(stores.get(f"{key}.vfxshot", make))
+    path = stores.path(f"{key}.vfxshot")
+    if path.exists():
+        return measure.load(path)
+    missed: list[FrameError] = []
+    found = measure.measure(sights, model=model, progress=_progress(sink), cancel=cancel, miss=missed.append)
+    if missed:
+        return found  # not kept: the next run may see what this one could not
+    found.save(path)
+    return measure.load(path)
 
 
-def _measure(sights: Sequence[Sight], model: Painter, sink: EventSink, cancel: CancelToken) -> Measurements:
-    def progress(done: int, total: int) -> None:
-        sink.emit(Progress(stage="measure", done=done, total=total))
-
-    return measure.measure(sights, model=model, progress=progress, cancel=cancel)
+def _progress(sink: EventSink) -> Callable[[int, int], None]:
+    return lambda done, total: sink.emit(Progress(stage="measure", done=done, total=total))
 
 
 def plate_facts(plate: Plate) -> str:
     """What a plate's track depends on: its files, range, colour and lens."""
     files = []
     for frame in plate.frames:
-        path = plate.sequence.path(frame)
-        files.append(
-            f"{frame} {path.stat().st_size} {path.stat().st_mtime_ns}" if path.exists() else f"{frame} missing"
-        )
+        try:
+            found = plate.sequence.path(frame).stat()
+        except OSError:
+            files.append(f"{frame} missing")
+        else:
+            files.append(f"{frame} {found.st_size} {found.st_mtime_ns}")
     names = (plate.sequence.pattern, plate.space, plate.config.hash, str(plate.view), str(plate.part))
     return "\n".join([*names, shot.lens_name(plate), *files])
 

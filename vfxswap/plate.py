@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ from vfxswap.geometry import Window
 from vfxswap.guard import Watch
 from vfxswap.lens import Lens
 from vfxswap.pixels import F32, AnyArray, ModelRgb, WorkingRgb, converted
-from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token, views_on_disk
+from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token, home_resolved, views_on_disk
 
 ALL_VIEWS = "all"
 
@@ -47,7 +46,7 @@ class Lenses:
     @staticmethod
     def parse(text: str, *, display: tuple[int, int]) -> Lenses:
         """Of one file or of a pattern; `display` is the width and height of the plate's display window."""
-        file = Path(text).expanduser()
+        file = home_resolved(text)
         return Lenses(
             SequencePath(file.parent, file.name, "", None) if file.is_file() else SequencePath.parse(text), display
         )

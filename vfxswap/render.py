@@ -17,7 +17,7 @@ from vfxswap.geometry import Matrix23, Window
 from vfxswap.job import SwapParameters
 from vfxswap.lens import Lens
 from vfxswap.matte_input import MatteInput
-from vfxswap.measure import Measurements, Painted, face_window, moving, paint
+from vfxswap.measure import SKIN, Measurements, Painted, face_window, moving, paint
 from vfxswap.pixels import F32, F64, AnyArray, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, count_bad, scrub
 from vfxswap.vfxmodel import Painter
@@ -185,8 +185,7 @@ def swap_face(
     alpha = blend.quantised(_coverage(mattes, parameters))
     behind = WorkingRgb(painted.plate[window.slices(painted.window)])
     raw = space.restore(network, behind, parameters.highlights)
-    grid = _gain(target.measurements, frame, parameters) * np.float32(parameters.relight)
-    gain = align.put(grid, matrix=painted.matrix * (blend.GRID / model.resolution), window=window, lens=lens)
+    gain = _gain(target, painted, window, raw, frame, space=space)
     held = image.rgb[window.slices(image.origin_window)]
     mixed = held if plate.linear else pixels[window.slices(painted.window)]
     relit = blend.relight(raw, gain)
@@ -408,15 +407,42 @@ def _coverage(mattes: Mapping[str, F32], parameters: SwapParameters) -> Matte:
 # ------------------------------------------------------------------------------------------------- colour
 
 
-def _gain(measurements: Measurements, frame: int, parameters: SwapParameters) -> F32:
-    """(GRID, GRID, 3) stops: the shot's relight of this frame, without hue when the likeness's tone is wanted."""
-    held = measurements.relight.get(frame)
-    if held is None:
+def _gain(target: Target, painted: Painted, window: Window, raw: WorkingRgb, frame: int, *, space: ModelSpace) -> F32:
+    """(h, w, 3) stops that the face is relit by: the shot's, of this frame, in the way that was asked for."""
+    knobs, measured = target.parameters, target.measurements
+    grid = _toned(_grid(measured, frame, knobs), knobs) * np.float32(knobs.relight)
+    gain = align.put(
+        grid, matrix=painted.matrix * (blend.GRID / painted.mask.shape[0]), window=window, lens=painted.lens
+    )
+    if knobs.match == "spread":
+        light = blend.log_light(space.linear(raw), skin=SKIN)
+        gain += _toned(matched(measured, frame).spread(light), knobs) * np.float32(knobs.relight)
+    return gain
+
+
+def _grid(measured: Measurements, frame: int, knobs: SwapParameters) -> F32:
+    """(GRID, GRID, 3) stops over the model's crop."""
+    held = measured.relight.get(frame)
+    if held is None or knobs.match == "none":
         return np.zeros((blend.GRID, blend.GRID, 3), np.float32)
-    grid = held.astype(np.float32)
-    if parameters.skin_tone == "likeness":
-        return np.repeat(grid.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return grid
+    if knobs.match == "membrane":
+        return held.astype(np.float32)
+    found = matched(measured, frame)
+    if knobs.match == "bands":
+        return found.banded((knobs.band_coarse, knobs.band_middle, knobs.band_fine))
+    return found.toned()
+
+
+def matched(measured: Measurements, frame: int) -> blend.Match:
+    """What ways of matching other than the membrane go by; nothing is done where the frame was not measured."""
+    return measured.match.get(frame) or blend.Match.nothing()
+
+
+def _toned(stops: F32, knobs: SwapParameters) -> F32:
+    """`stops` without hue where the likeness's tone is wanted."""
+    if knobs.skin_tone == "likeness":
+        return np.repeat(stops.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return stops
 
 
 def _noise(target: Target, light: WorkingRgb, alpha: AnyArray, window: Window, frame: int) -> F32 | None:

@@ -19,7 +19,11 @@ from pathlib import Path
 from fileseq.exceptions import FileSeqException
 from fileseq.frameset import FrameSet
 
+from vfxswap import documents
 from vfxswap.errors import PlateError, UsageError
+
+MAX_DIGITS = 32
+"""A longer frame number is none."""
 
 MAX_FRAMES = 1_000_000
 """A longer range is a typing mistake: eleven hours at 24 frames a second."""
@@ -57,8 +61,8 @@ class FrameRange:
         cleaned = re.sub(r"(?<=\d)\s+(?=\d)", ",", text.strip())
         # To fileseq a bare ":" means stagger, which returns every frame; to everybody else it is a step.
         cleaned = re.sub(r"\s+", "", cleaned).replace(":", "x").strip(",")
-        if not cleaned or re.search(r"[^0-9,x-]", cleaned):
-            raise UsageError(f"not a frame range: {text!r}", hint=_RANGE_HINT)
+        if not cleaned or re.search(r"[^0-9,x-]|[0-9]{19}", cleaned):
+            raise UsageError(f"not a frame range: {text[:200]!r}", hint=_RANGE_HINT)
         try:
             frames = tuple(int(frame) for frame in FrameSet(cleaned))
         except (FileSeqException, ValueError) as error:
@@ -137,7 +141,10 @@ class SequencePath:
         given = os.fspath(text)
         if not given.strip():
             raise UsageError("no path given", hint=_TOKEN_HINT)
-        path = Path(given).expanduser()
+        path = home_resolved(given)
+        problem = documents.path_problem(path)
+        if problem:
+            raise UsageError(f"{given[:80]!r} is no path: {problem}", hint=_TOKEN_HINT)
         if path.is_dir():
             return _only_sequence(path)
         tokens = list(_TOKEN.finditer(path.name))
@@ -247,6 +254,14 @@ class SequencePath:
         return PlateError(f"no files match {self._file_name()}{wanted} in {self.folder}", hint=hint)
 
 
+def home_resolved(text: str) -> Path:
+    """`text` as a path, `~` and `~user` resolved; raises UsageError for a user who is not there."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"no home folder for {text[:80]!r}", hint="write the path without ~") from error
+
+
 # ------------------------------------------------------------------------------------------ stereo in files
 
 
@@ -275,7 +290,7 @@ def views_on_disk(text: str) -> tuple[str, ...]:
     Raises:
         PlateError: none.
     """
-    parts = Path(text).expanduser().parts
+    parts = home_resolved(text).parts
     at = next(i for i, part in enumerate(parts) if has_view_token(part))
     pattern, known = "", False
     for piece in re.split("(%[Vv])", _TOKEN.sub("\0", parts[at])):
@@ -320,7 +335,9 @@ def _from_token(path: Path, token: re.Match[str]) -> SequencePath:
         first = re.match(r"-?\d+", token["bracket"])
         padding = len(first[0]) if first else 1
     else:
-        padding = int(token["printf"] or token["houdini"] or 1)
+        padding = min(int((token["printf"] or token["houdini"] or "1")[-4:]), MAX_DIGITS + 1)
+    if padding > MAX_DIGITS:
+        raise UsageError(f"a frame number of more than {MAX_DIGITS} digits in {path.name[:80]}", hint=_TOKEN_HINT)
     return SequencePath(
         folder=path.parent,
         prefix=path.name[: token.start()],
@@ -354,6 +371,8 @@ def _sequences(names: Iterable[str], folder: Path) -> list[SequencePath]:
 
 
 def _only_sequence(folder: Path) -> SequencePath:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise PlateError("no permission to read the folder", path=folder, hint="fix its permissions")
     names = _names(folder)
     found = _sequences([name for name in names if name.lower().endswith(".exr")], folder)
     if len(found) == 1:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vfxswap import archive, infer
+from vfxswap import archive, graph, infer
 from vfxswap.errors import ModelError
 from vfxswap.pixels import F32, AnyArray, Matte, ModelRgb
 from vfxswap.trust import Grant
@@ -162,6 +162,7 @@ class SwapModel:
             model_sha256=self.card.onnx_sha256,
             origin=self.card.origin(),
         )
+        graph.check(onnx)
         self._session = infer.session(onnx, device=device)
         self.provider = self._session.provider
 
@@ -178,8 +179,13 @@ class SwapModel:
         feeds: dict[str, AnyArray] = {"crop": np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)}
         if told is not None:
             feeds["condition"] = np.ascontiguousarray(told[None], np.float32)
-        rgb, mask = self._session.run(feeds)
+        painted = self._session.run(feeds)
+        size = self.resolution
+        if [array.shape for array in painted] != [(1, 3, size, size), (1, 1, size, size)]:
+            shapes = ", ".join(str(array.shape) for array in painted[:4])
+            raise ModelError(f"the network failed: it paints {shapes} on {size} pixels", hint="export the model again")
+        rgb, mask = painted
         if not (np.isfinite(rgb).all() and np.isfinite(mask).all()):
             raise ModelError("the network painted values that are not numbers", hint="try --device cpu, or train again")
-        painted = np.clip(rgb[0].transpose(1, 2, 0), 0.0, 1.0).astype(np.float32)
-        return ModelRgb(painted), Matte(np.clip(mask[0, 0], 0.0, 1.0).astype(np.float32))
+        shown = np.clip(rgb[0].transpose(1, 2, 0), 0.0, 1.0).astype(np.float32)
+        return ModelRgb(shown), Matte(np.clip(mask[0, 0], 0.0, 1.0).astype(np.float32))

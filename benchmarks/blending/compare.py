@@ -4,6 +4,8 @@
     vfxswap bench quality --model M --shot-data DIR ... --output scored     # renders scored/SHOT/swap.%04d.exr
     python benchmarks/blending/compare.py scored/SHOT:DIR ... [--strip OUT.png]
 
+`--modes DIR` adds what `vfxswap swap --match MODE` wrote to DIR/MODE/SHOT/swap.%04d.exr.
+
 Every way gets the layers `raw` (the network's face, unlit) and `matte.face` of the same ingredients. Scores are taken
 inside the matte and 16 pixels around it, occluders left out: PSNR of sRGB codes in dB, HDR-FLIP, and delta-E (CIE 1976,
 of sRGB codes) between the two sides of the matte's edge as it exceeds the truth's there.
@@ -46,6 +48,7 @@ class Material:
     truth: F32
     matte: F32
     where: np.ndarray
+    cut: tuple[slice, slice]
     config: ColorConfig
     gain: float
 
@@ -65,6 +68,38 @@ def transferred(it: Material) -> F32:
     a, b = face[inside], plate[inside]
     moved = (face - a.mean(0)) * (b.std(0) / np.maximum(a.std(0), 1e-3)) + b.mean(0)
     return _over(it, _light(moved))
+
+
+def toned(it: Material) -> F32:
+    """Mean of each channel's log taken from the plate inside the matte, then over."""
+    inside = it.matte > 0.5
+    return _over(it, _light(_log(it.raw) + (_log(it.plate) - _log(it.raw))[inside].mean(0)))
+
+
+def bands(*weights: float) -> Callable[[Material], F32]:
+    """Coarse bands of log light from the plate, the fine ones from the face, then over.
+
+    P. J. Burt, E. H. Adelson, "A multiresolution spline with application to image mosaics", ACM ToG 1983, on log
+    light, within the matte. The bands are those above 1/4, 1/8 and 1/16 of the matte's height (standard deviations of
+    half of that); `weights` say how much of each is the plate's, beside the tone, which always is.
+    """
+
+    def way(it: Material) -> F32:
+        face, plate = _log(it.raw), _log(it.plate)
+        inside = (it.matte > 0.5).astype(np.float32)
+        difference = plate - face
+        height = float(np.ptp(np.nonzero(inside)[0]) + 1)
+        coarser = np.broadcast_to(difference[inside > 0].mean(0), difference.shape)
+        gain = coarser.copy()
+        for weight, part in zip(weights, (4, 8, 16), strict=False):
+            sigma = height / part / 2
+            spread = cv2.GaussianBlur(difference * inside[..., None], (0, 0), sigma)
+            band = spread / np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)[..., None]
+            gain = gain + np.float32(weight) * (band - coarser)
+            coarser = band
+        return _over(it, _light(np.asarray(face + gain, np.float32)))
+
+    return way
 
 
 def poisson(it: Material) -> F32:
@@ -87,7 +122,12 @@ def ours(it: Material) -> F32:
 
 WAYS: dict[str, Callable[[Material], F32]] = {
     "feather and over": feathered,
+    "mean in log": toned,
     "colour transfer, feather": transferred,
+    "bands: 1/4": bands(1.0),
+    "bands: 1/4, 1/8": bands(1.0, 1.0),
+    "bands: 1/4, 1/8, 1/16": bands(1.0, 1.0, 1.0),
+    "bands: half of 1/4": bands(0.5),
     "Poisson, in log": poisson,
     "vfxswap": ours,
 }
@@ -146,9 +186,17 @@ def material(view: View, layers: dict[str, F32], config: ColorConfig) -> Materia
     return Material(
         *(np.asarray(part[cut], np.float32) for part in (view.plate, raw, view.swap, view.truth, matte)),
         where=where,
+        cut=cut,
         config=config,
         gain=0.18 / max(lit, 1e-6),
     )
+
+
+def rendered(it: Material, folder: Path, frame: int) -> F32:
+    """Another render of the same frame, cut out as `it` is."""
+    channels, _ = exr.read_channels(SequencePath.parse(str(folder / "swap.%04d.exr")).path(frame))
+    whole = np.stack([channels[letter] for letter in "RGB"], axis=-1).astype(np.float32)
+    return np.asarray(whole[it.cut], np.float32)
 
 
 def scores(it: Material, picture: F32) -> tuple[float, float, float]:
@@ -165,6 +213,12 @@ def scores(it: Material, picture: F32) -> tuple[float, float, float]:
 
 def seam(code: F32, it: Material) -> float:
     """Mean delta-E across the edge: of pixels 3 inside it and 3 outside it, along its normal."""
+    inside, outside = sides(code, it)
+    return float(np.linalg.norm(inside - outside, axis=-1).mean())
+
+
+def sides(code: F32, it: Material) -> tuple[F32, F32]:
+    """(n, 3) L*a*b* 3 pixels inside the matte's edge, and 3 pixels outside of it."""
     lab = cv2.cvtColor(np.clip(code, 0, 1), cv2.COLOR_RGB2LAB)
     smooth = cv2.GaussianBlur(it.matte, (0, 0), 3)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
@@ -175,7 +229,7 @@ def seam(code: F32, it: Material) -> float:
         u, v = ((np.stack([x, y]) + step * normal).astype(np.float32))[:, None, :]
         return np.asarray(cv2.remap(lab, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], np.float32)
 
-    return float(np.linalg.norm(at(3.0) - at(-3.0), axis=-1).mean())
+    return at(3.0), at(-3.0)
 
 
 def main() -> None:
@@ -183,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pairs", nargs="+", metavar="RENDERED:SHOT")
     parser.add_argument("--every", type=int, default=4, help="each how manyth frame")
+    parser.add_argument("--modes", type=Path, help="renders of other modes: MODE/SHOT/swap.%%04d.exr")
     parser.add_argument("--strip", type=Path, help="a picture of one frame of each shot, every way side by side")
     arguments = parser.parse_args()
     rows, pictures = [], []
@@ -191,13 +246,16 @@ def main() -> None:
         shot = ShotData.load(data)
         swapped = SequencePath.parse(str(folder / "swap.%04d.exr"))
         frames = [frame for frame in shot.frames if abs(shot.yaw_deg.get(frame, 0.0)) <= 40.0][:: arguments.every]
-        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WAYS}
+        modes = sorted(arguments.modes.iterdir()) if arguments.modes else []
+        names = [*WAYS, *(f"vfxswap --match {mode.name}" for mode in modes)]
+        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
         for frame in frames:
             view = shot.view(frame, swapped)
             channels, _ = exr.read_channels(swapped.path(frame))
             it = material(view, {name: plane.astype(np.float32) for name, plane in channels.items()}, shot.plate.config)
             done = {name: way(it) for name, way in WAYS.items()}
-            for name, picture in done.items():
+            others = {f"vfxswap --match {mode.name}": rendered(it, mode / shot.name, frame) for mode in modes}
+            for name, picture in (done | others).items():
                 found[name].append(scores(it, picture))
             if frame == frames[len(frames) // 2]:
                 space = ModelSpace(it.config, it.gain)

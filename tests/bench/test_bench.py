@@ -81,9 +81,10 @@ def test_both_ways_of_pasting_show_the_same_face(material: bench.Material):
 
 def test_the_swap_that_is_timed_goes_through_every_frame(material: bench.Material):
     bench.run("swap", material, rounds=1)
-    written = sorted((material.folder / "out").glob("out.*.exr"))
-    assert len(written) == FRAMES
-    assert exr.read(written[0]).rgb.shape == (180, 320, 3)
+    comps, patches = (sorted((material.folder / layers).glob("out.*.exr")) for layers in ("comp", "patch"))
+    assert len(comps) == len(patches) == FRAMES
+    assert exr.read(comps[0]).rgb.shape == (180, 320, 3)
+    assert exr.read(patches[0]).data_window.width < 320
 
 
 def test_a_picture_is_enlarged_and_gets_grain(tmp_path: Path):

@@ -50,7 +50,7 @@ def track() -> Track:
         size=(2048, 858),
         keys={
             1: {
-                -1: Key(similarity=np.array([[0.01, 0.002, -1 / 3], [-0.001, 0.005, 0.1]])),
+                -1: Key(similarity=np.array([[0.01, 0.002, -1 / 3], [-0.004, 0.005, 0.1]])),
                 7: Key(landmarks={4: (812.5, 1 / 3), 152: (800.0, 900.25)}, reach=None),
             }
         },

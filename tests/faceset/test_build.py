@@ -108,6 +108,29 @@ def test_an_interrupted_build_goes_on(whole: Path, plates: Path, grant: Grant, t
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_build_that_was_stopped_at_its_very_end_goes_on_as_well(
+    whole: Path, plates: Path, grant: Grant, tmp_path: Path
+) -> None:
+    """After the index was written, and before what comes last."""
+    texts = (plates / "shot", f"{plates / 'stills'},stills")
+
+    def stopped(made: faceset.Faceset) -> None:
+        raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled):
+        build(tmp_path, grant, *texts, finish=stopped)
+    assert (tmp_path / faceset.INDEX).exists()
+    # Another build than the one that was stopped adds nothing to it.
+    with pytest.raises(UsageError, match="already holds a faceset"):
+        build(tmp_path, grant, f"{plates / 'shot'},frames=1001-1002")
+    finished: list[faceset.Faceset] = []
+    build(tmp_path, grant, *texts, finish=finished.append)
+    assert len(finished) == 1
+    assert contents(tmp_path) == contents(whole)
+    with pytest.raises(UsageError, match="already holds a faceset"):
+        build(tmp_path, grant, *texts)
+
+
 def test_what_is_there_is_not_made_again(whole: Path, plates: Path, grant: Grant, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     shutil.copytree(whole, folder)

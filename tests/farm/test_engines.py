@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -260,21 +259,9 @@ def test_opencue_layers_are_quoted_for_the_shell_that_takes_them_apart() -> None
     assert [layer.get("gpus") for layer in layers.values()] == [1, 1, 1, None]
 
 
-def test_opencue_takes_the_outline(tmp_path: Path) -> None:
-    """Its own pyoutline makes a job specification of it: needs VFXSWAP_OPENCUE_PYTHON."""
-    python = os.environ.get("VFXSWAP_OPENCUE_PYTHON")
-    if not python:
-        pytest.skip("needs VFXSWAP_OPENCUE_PYTHON: a Python with opencue-pyoutline and packaging")
-    (tmp_path / "made.py").write_text(farm.ENGINES["opencue"].files(PLAN)["submit_to_opencue.py"])
-    code = (
-        "import made, outline.cuerun; from outline.backend import cue;"
-        "print(cue.serialize_simple(outline.cuerun.OutlineLauncher(made.job(), backend='cue', os='Linux')))"
-    )
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("<layer ") == 4
-    assert done.stdout.count('type="LAYER_ON_LAYER"') == 3
-    assert "'--frames=#FRAMESPEC#'" in done.stdout
+def test_opencue_refuses_a_tag_that_pyoutline_would_leave_out() -> None:
+    with pytest.raises(farm.FarmError, match="letters and digits"):
+        farm.ENGINES["opencue"].files(replace(PLAN, group="gpu_24g"))
 
 
 # ----------------------------------------------------------------------------------------------- command

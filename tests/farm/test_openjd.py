@@ -60,23 +60,28 @@ def test_the_template_is_valid(tracked: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failure_keeps_the_good_frames_and_a_second_run_does_the_rest(tracked: Path) -> None:
-    """The chunk of the bad frame fails, what comes after is not begun; then the shot is whole and signed."""
+    """The chunk of the bad frame fails, what comes after is not begun; then the shot is whole, signed and published."""
     plate = tracked / "plate" / "plate.1004.exr"
     whole = plate.read_bytes()
     plate.write_bytes(whole[: len(whole) // 2])
-    failed = _submit(tracked, "--run")
+    into = tracked / "published"
+    failed = _submit(tracked, "--run", "--publish", str(into))
     assert failed.returncode == 3, failed.stdout
     assert "openjd_fail: 1 frames failed, the first: " in failed.stdout
     assert "vfxswap: error: 1 frames failed" in failed.stdout
     assert _frames(tracked) == ["swapped.1003.exr"]
-    assert not (tracked / "output" / "swapped.provenance.json").exists()
+    assert not (tracked / "output" / "swapped.provenance.json").exists() and not into.exists()
 
     plate.write_bytes(whole)
-    done = _submit(tracked, "--run")
+    done = _submit(tracked, "--run", "--publish", str(into))
     assert done.returncode == 0, done.stdout
     assert "Frame(CHUNK[INT]) = 1003,1004" in done.stdout and "Frame(CHUNK[INT]) = 1005,1006" in done.stdout
     assert _frames(tracked) == ALL
     assert execute("provenance", "verify", str(tracked / "output")) == 0
+
+    (version,) = into.glob("v*")
+    assert sorted(path.name for path in version.rglob("swapped.*.exr")) == ALL
+    assert execute("provenance", "verify", str(version)) == 0
 
     times = {path: path.stat().st_mtime_ns for path in (tracked / "output").iterdir() if path.is_file()}
     again = _submit(tracked, "--run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "farm.md").read_text(encoding="utf-8")
-FILES = [*(ROOT / "hosts" / "farm").rglob("*.py"), *(ROOT / "vfxswap" / "cli").glob("farm*.py")]
+FILES = [
+    *(ROOT / "hosts" / "farm").rglob("*.py"),
+    *(ROOT / "vfxswap" / "cli").glob("farm*.py"),
+    ROOT / "vfxswap" / "color" / "bundling.py",
+]
 
 
 def _messages(path: Path) -> Iterator[str]:
@@ -27,7 +32,16 @@ def _messages(path: Path) -> Iterator[str]:
             yield max(fixed, key=len).strip(" :'").removesuffix(" (")
 
 
-MESSAGES = sorted({message for path in FILES for message in _messages(path)})
+def _shell_messages(path: Path) -> Iterator[str]:
+    """The fixed part of what a script tells openjd of a failure."""
+    for found in re.findall(r"openjd_fail: ([^$\"]+)", path.read_text(encoding="utf-8")):
+        yield found.strip()
+
+
+MESSAGES = sorted(
+    {message for path in FILES for message in _messages(path)}
+    | {message for path in (ROOT / "hosts" / "farm").rglob("*.yaml") for message in _shell_messages(path)}
+)
 
 
 def test_there_are_messages() -> None:

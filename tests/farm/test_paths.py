@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from vfxswap import job as job_module
+from vfxswap.cli import farm_paths
 from vfxswap.cli.farm_paths import VARIABLE, PathRules, Rule
 from vfxswap.errors import JobError
+from vfxswap.job import FaceSwap, SwapJob
 
 from .conftest import Farm, execute
 
@@ -65,6 +68,39 @@ def test_every_path_of_a_job(tmp_path: Path) -> None:
     kept = json.loads(text)
     assert kept["matte"] == ["/new/hand.####.exr:A,holdout"]
     assert kept["color_config"] == "/new/config.ocio"
+
+
+def test_no_path_of_a_job_is_forgotten() -> None:
+    """A field that is added to the job is a path here as soon as it is one there."""
+    assert {*farm_paths._ONE, *farm_paths._MANY} == job_module._PATHS | {"matte"}
+    paths = {
+        name
+        for kind in (SwapJob, FaceSwap)
+        for name, field in kind.model_fields.items()
+        if "Path" in str(field.annotation)
+    }
+    assert paths <= {*farm_paths._ONE, *farm_paths._MANY}
+
+
+def test_every_path_of_a_job_that_was_written_on_windows(tmp_path: Path) -> None:
+    at = "Z:\\Show One"
+    job = {
+        "schema": "vfxswap.job/1", "plate": f"{at}\\p.%04d.exr", "output": f"{at}\\%V\\o.%04d.exr",
+        "model": f"{at}\\m.vfxmodel", "consents": [f"{at}\\a.json"], "keyring": "\\\\nas\\ring",
+        "track": f"{at}/t.vfxtrack", "measurements": f"{at}\\s.vfxshot",
+        "lens": f"{at}\\lens.exr", "color_config": f"{at}\\config.ocio",
+        "matte": [f"{at}\\hand.####.exr:A,holdout"],
+        "also": [{"face": "1", "model": "z:/show one/n.vfxmodel", "matte": [f"{at}\\n.####.exr,invert"]}],
+    }  # fmt: skip
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(job))
+    made = _rules((at, "/new/show"), ("\\\\NAS\\ring", "/ring"), kind="WINDOWS").job(path)
+    text = made.to_json()
+    assert "Z:" not in text and "z:" not in text and "\\" not in text
+    assert text.count("/new/show/") == 11
+    assert str(made.keyring) == "/ring" and made.output == "/new/show/%V/o.%04d.exr"
+    assert made.matte == ("/new/show/hand.####.exr:A,holdout",)
+    assert made.also[0].matte == ("/new/show/n.####.exr,invert",)
 
 
 def test_a_config_of_ocio_itself_is_no_path(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from vfxswap.cli.farm_work import NOTE
 
 from .. import support
 from ..support import PASSPHRASE, Studio
-from .conftest import FRAMES, Farm, execute, made, started
+from .conftest import FRAMES, Farm, environment, execute, made, nobody_special, started
 
 BUILT_IN = "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4"
 SHUFFLED = [1003, 1001, 1004, 1002]
@@ -190,14 +192,16 @@ def test_a_withdrawal_between_chunks(tmp_path: Path, capfd) -> None:
     assert sorted(shot.root.rglob("*")) == before
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="who may do everything is not stopped by a mode")
-def test_a_folder_that_may_not_be_written(tracked: Farm, capfd) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
+def test_a_folder_that_may_not_be_written(tracked: Farm) -> None:
     part = tracked.elsewhere("read only")
     part.output.mkdir()
     part.output.chmod(0o555)
-    assert part.work("swap") == 4
+    words = [*nobody_special(), sys.executable, "-m", "vfxswap", "farm", "work", "swap", part.worked]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     part.output.chmod(0o755)
-    assert "no permission to write" in capfd.readouterr().err
+    assert done.returncode == 4
+    assert "no permission to write" in done.stderr and done.stderr.count("vfxswap: error: ") == 1
     assert not list(part.output.iterdir())
 
 
@@ -222,6 +226,42 @@ def test_a_full_disk_may_be_tried_again(tracked: Farm) -> None:
     assert not part.digests() and not list(part.output.glob(".*.tmp"))
     assert part.work("swap") == 0
     assert part.digests() == tracked.digests()
+
+
+SLOW = """
+import os, sys, time
+sync, replace = os.fsync, os.replace
+os.fsync = lambda file: (time.sleep(0.25), sync(file))
+os.replace = lambda *paths: (time.sleep(0.25), replace(*paths))
+from vfxswap import cli
+sys.argv[0] = "vfxswap"
+cli.main()
+"""
+"""vfxswap where each file takes half a second to reach the disk."""
+
+
+def test_a_slow_disk(tracked: Farm) -> None:
+    """Killed while a frame waits for the disk; then two at once, which overtake each other."""
+    part = tracked.elsewhere("slow")
+    words = [sys.executable, "-c", SLOW, "farm", "work", "swap", part.worked]
+    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not list(part.output.glob(".out.*.exr.*.tmp")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert list(part.output.glob(".out.*.exr.*.tmp")), "killed with a frame half way to the disk"
+    assert {*part.digests().items()} < {*tracked.digests().items()}
+    both = [
+        subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=120)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert part.digests() == tracked.digests()
+    assert not list(part.output.glob(".*.tmp"))
+    assert part.work("finalise") == 0
+    assert execute("provenance", "verify", str(part.output)) == 0
 
 
 def test_another_model_under_the_same_name(tracked: Farm, capfd) -> None:

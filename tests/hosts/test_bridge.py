@@ -238,17 +238,13 @@ def test_a_warm_worker_does_job_after_job(tmp_path: Path, demo_fields: dict[str,
     job, other = str(tmp_path / "job.json"), str(tmp_path / "other.json")
     bridge.write(job, demo_fields)
     bridge.write(other, {**demo_fields, "output": str(tmp_path / "cold" / "swapped.%04d.exr")})
-    seconds = []
     pids = set()
     for frame in ("1003", "1004", "1005"):
-        started = time.monotonic()
         outcome = warm.submit(job, frames=frame).wait(120)
-        seconds.append(time.monotonic() - started)
         pids.add(warm.pid)
         assert outcome.ok, outcome
         assert outcome.counts["rendered"] == 1
     assert len(pids) == 1
-    assert max(seconds[1:]) < seconds[0]
     assert bridge.start(other).wait(120).ok  # type: ignore[union-attr]
     for name in (f"swapped.{number}.exr" for number in (1003, 1004, 1005)):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "cold" / name).read_bytes()

@@ -19,10 +19,10 @@ from vfxswap.models.autoencoder import Swapper
 from vfxswap.pixels import AnyArray
 
 
-def swapper(name: str = "test", *, seed: int = 0, condition: int = 0) -> Swapper:
+def swapper(name: str = "test", *, seed: int = 0, **changes: int) -> Swapper:
     """A network whose outputs fill 0..1, as a trained one's do."""
     torch.manual_seed(seed)
-    config: Any = dataclasses.replace(cast(Any, preset(name)), condition=condition)
+    config: Any = dataclasses.replace(cast(Any, preset(name)), **changes)
     net = Swapper(build(config.architecture, config, ("ben", "anna")), "ben")
     with torch.no_grad():
         for part, factor in (("head", 150), ("face.6", 100), ("cover.3", 100)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -72,3 +73,16 @@ def test_a_conditioned_network_is_quantised_with_its_conditions() -> None:
         for value in (-1.0, 1.0)
     ]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def test_the_layer_that_paints_stays_in_float_though_others_come_after_it() -> None:
+    covered = export.to_onnx(swapper(occlusion=4), resolution=64)
+    small = onnx.load_from_string(quantize.to_int8(covered, {"crop": crops(0)}))
+    makers = {output: node for node in small.graph.node for output in node.output}
+    convolutions = [node for node in small.graph.node if node.op_type == "Conv"]
+    painter = makers["rgb"]
+    while painter.op_type != "Conv":
+        painter = makers[painter.input[0]]
+    assert convolutions[-1].name != painter.name, "the network that finds what covers the face comes last"
+    in_float = [node.name for node in convolutions if node.input[1] not in makers]
+    assert in_float == [convolutions[0].name, painter.name]

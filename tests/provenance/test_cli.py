@@ -112,6 +112,22 @@ def test_a_stranger_needs_the_frames_the_manifest_and_a_public_key(
     assert list(stranger.iterdir()) == [], "verifying makes no key and leaves no trace"
 
 
+def test_a_qc_report_beside_the_frames_is_signed_with_them(job: Path, out: Path, home: Path) -> None:
+    """As the artist runs it, without a word of where."""
+    done = vfxswap("qc", out, "--plate", job.parent / "plate", "--frames", "1003", "--device", "cpu", home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"{out / 'x.qc.json'}: signed with the frames"
+    verified = vfxswap("provenance", "verify", out, home=home)
+    assert verified.returncode == 0 and "QC report: x.qc.json as signed" in verified.stdout, verified.stdout
+    with (out / "x.qc.json").open("a") as file:
+        file.write(" ")
+    found = vfxswap("provenance", "verify", out, home=home)
+    fails(found, 77, "1 finding")
+    assert found.stdout.startswith("VS-PRV-009 report: x.qc.json: it is not the one that was signed")
+    finalised = vfxswap("provenance", "finalise", out, home=home)
+    assert "x.qc.json: the QC report is signed with the frames" in finalised.stdout, "a word more changes no hash in it"
+
+
 def test_every_finding_is_one_line(out: Path, home: Path) -> None:
     rewrite_frame(out / "x.1003.exr", change=False)
     rewrite_frame(out / "x.1004.exr", change=True)

@@ -13,10 +13,12 @@ import pytest
 
 from vfxswap import exr, provenance, trust
 from vfxswap.archive import sha256
-from vfxswap.errors import ConsentError, OutputError
+from vfxswap.errors import ConsentError, OutputError, ProvenanceError
+from vfxswap.events import CancelToken, NullSink
 from vfxswap.geometry import Window
 from vfxswap.provenance import shards
 from vfxswap.publish import RULES
+from vfxswap.publish.integrate import integrate
 from vfxswap.publish.rules import BY_CODE
 from vfxswap.sequence import FrameRange
 
@@ -141,6 +143,19 @@ def _listed(shot: Shot) -> None:
     (shot.output / "out.sha256").write_text("0" * 64 + "  out.1001.exr\n")
 
 
+def _signed_report(shot: Shot) -> Path:
+    """A QC report beside the frames, which the manifest names."""
+    path = shot.output / "out.qc.json"
+    shutil.move(_report(shot), path)
+    assert provenance.cover(path, "out") == ""
+    return path
+
+
+def _changed_report(shot: Shot) -> None:
+    path = _signed_report(shot)
+    path.write_text(path.read_text().replace('"flicker": 0.1', '"flicker": 0.0'))
+
+
 def _shard(shot: Shot) -> None:
     shards.path(shot.output, "out", 1002).write_text("{}")
 
@@ -203,6 +218,7 @@ BREAKS: dict[str, tuple[str, Break]] = {
     "VS-PRV-006": ("comp", _extra),
     "VS-PRV-007": ("comp", _listed),
     "VS-PRV-008": ("comp", _shard),
+    "VS-PRV-009": ("comp", _changed_report),
     "VS-PRV-010": ("comp", lambda shot: shot.change(shot="show/sq/other")),
 }  # fmt: skip
 """Code -> what is rendered, and what is done to it."""
@@ -327,6 +343,22 @@ def test_a_qc_report_saves_reading_and_is_heard(shot: Shot) -> None:
     assert doubted.facts["frames_read"] == {"out": "4 of 4"}
 
 
+def test_a_signed_qc_report_is_published_with_the_frames(shot: Shot) -> None:
+    assert shot.examine(qc=_report(shot)).facts["qc_signed"] == {"out": False}
+    path = _signed_report(shot)
+    report = shot.examine(qc=path)
+    assert report.findings == () and report.facts["qc_signed"] == {"out": True}
+    done = integrate(report, sink=NullSink(), cancel=CancelToken())
+    assert (done.folder / path.name).read_bytes() == path.read_bytes()
+    assert provenance.verify(done.folder, shot.request().trust()).findings == ()
+    path.write_text("{}")
+    with pytest.raises(ProvenanceError, match=r"VS-PRV-002 out\.qc\.json is not the file that was signed"):
+        integrate(report, sink=NullSink(), cancel=CancelToken())
+    path.unlink()
+    assert [(one.code, one.files) for one in shot.examine().findings] == [("VS-PRV-009", ("out.qc.json",))]
+    assert shot.versions == ["v001"]
+
+
 def test_a_qc_report_of_other_frames_counts_for_nothing(shot: Shot) -> None:
     report = shot.examine(qc=_report(shot, wrong=True))
     assert [found.code for found in report.findings] == ["VS-TMP-004"]
@@ -339,7 +371,7 @@ def test_a_qc_report_of_other_frames_counts_for_nothing(shot: Shot) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "vfxswap.qc/9"}', '{"schema": "vfxswap.qc/1"}'])
 def test_what_is_no_qc_report(shot: Shot, text: str) -> None:
     (shot.root / "bad.json").write_text(text)
-    with pytest.raises(OutputError, match="no QC report"):
+    with pytest.raises(OutputError, match=r"no QC report|is newer than"):
         shot.examine(qc=shot.root / "bad.json")
 
 

@@ -228,6 +228,57 @@ def grainless(shot: Footage, frames: Sequence[int]) -> Frames:
     return shot.changed({f: np.asarray(cv2.bilateralFilter(shot.swaps[f], 7, 0.1, 3), np.float32) for f in frames})
 
 
+def checkered(shot: Footage, frames: Sequence[int], *, part: float = 0.015) -> Frames:
+    """The pattern that a network's upsampling leaves: every other pixel is a little brighter."""
+    height, width = next(iter(shot.plates.values())).shape[:2]
+    y, x = np.mgrid[:height, :width]
+    pattern = (1 + part * ((x + y) % 2 * 2 - 1)).astype(np.float32)[..., None]
+    return shot.changed({f: shot.swaps[f] * pattern for f in frames})
+
+
+def compressed(shot: Footage, frames: Sequence[int], *, quality: int = 70) -> Frames:
+    """A face that went through JPEG, in blocks of eight."""
+    pictures = {}
+    for frame in frames:
+        codes = np.clip(np.sqrt(np.maximum(shot.swaps[frame], 0) / 2), 0, 1)
+        _, data = cv2.imencode(".jpg", np.round(codes * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32) / np.float32(255)
+        pictures[frame] = np.asarray(2 * decoded**2, np.float32)
+    return shot.changed(pictures)
+
+
+def gray_grain(shot: Footage, frames: Sequence[int]) -> Frames:
+    """The right amount of grain, the same in all channels."""
+    pictures = {}
+    for frame in frames:
+        smooth = cv2.GaussianBlur(shot.swaps[frame], (0, 0), 1.0)
+        pictures[frame] = np.asarray(smooth + (shot.swaps[frame] - smooth)[..., 1:2], np.float32)
+    return shot.changed(pictures)
+
+
+def noise_for_texture(shot: Footage, frames: Sequence[int]) -> Frames:
+    """A face of half the size, enlarged, with white noise as strong as what was lost."""
+    random = np.random.default_rng(5)
+    pictures = {}
+    for frame in frames:
+        picture = shot.swaps[frame]
+        size = (picture.shape[1], picture.shape[0])
+        small = cv2.resize(picture, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
+        lost = (picture - cv2.GaussianBlur(picture, (0, 0), 1.0))[shot.masks[frame] > 0.9]
+        noise = random.normal(0, np.median(np.abs(lost)) / 0.6745, picture.shape)
+        pictures[frame] = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC) + noise, np.float32)
+    return shot.changed(pictures)
+
+
+def sharpened(shot: Footage, frames: Sequence[int], *, amount: float = 0.6) -> Frames:
+    """An unsharp mask over the face."""
+    pictures = {}
+    for frame in frames:
+        soft = np.asarray(cv2.GaussianBlur(shot.swaps[frame], (0, 0), 1.0), np.float32)
+        pictures[frame] = np.maximum(shot.swaps[frame] + np.float32(amount) * (shot.swaps[frame] - soft), np.float32(0))
+    return shot.changed(pictures)
+
+
 def unswapped(shot: Footage, frames: Sequence[int]) -> Frames:
     """The plate as it is."""
     return {**shot.swaps, **{f: shot.plates[f] for f in frames}}
@@ -301,6 +352,12 @@ DEFECTS = (
     Defect("not swapped, 1 frame", unswapped, 1, _of("covered")),
     Defect("blurred, all frames", soft, 0, _of("sharpness")),
     Defect("no grain, all frames", grainless, 0, _of("grain")),
+    Defect("checkerboard of 1.5 %, 1 frame", checkered, 1, _of("realism")),
+    Defect("checkerboard of 1.5 %, all frames", checkered, 0, _of("realism")),
+    Defect("JPEG of quality 70, all frames", compressed, 0, _of("realism")),
+    Defect("grain without colour, all frames", gray_grain, 0, _of("realism")),
+    Defect("noise in place of texture, all frames", noise_for_texture, 0, _of("realism")),
+    Defect("sharpened, all frames", sharpened, 0, _of("realism", "sharpness")),
 )
 
 

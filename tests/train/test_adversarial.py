@@ -189,14 +189,15 @@ def test_noise_on_codes_depends_on_the_step_alone() -> None:
     pair, codes = make(), torch.zeros(4, 32)
     assert torch.equal(pair._noise(codes, 3, 0.0), make()._noise(codes, 3, 0.0))
     assert not torch.equal(pair._noise(codes, 3, 0.0), pair._noise(codes, 4, 0.0))
-    assert 0.7 < float(pair._noise(torch.zeros(64, 32), 0, 0.0).std()) < 1.3
+    assert float(pair._noise(torch.zeros(64, 32), 0, 0.0).std()) == pytest.approx(pair.config.code_noise, rel=0.1)
 
 
-def test_noise_ebbs_to_a_tenth() -> None:
+def test_noise_ebbs_and_stays_at_its_least() -> None:
     pair, codes = make(), torch.zeros(64, 32)
     full = pair._noise(codes, 5, 0.0)
-    assert torch.allclose(pair._noise(codes, 5, 0.5), 0.4 * full)
-    assert torch.allclose(pair._noise(codes, 5, 1.0), 0.1 * full)
+    assert torch.allclose(pair._noise(codes, 5, 0.25), 0.7 * full)
+    assert 0 < pair.config.least_noise < 0.7
+    assert torch.allclose(pair._noise(codes, 5, 1.0), pair.config.least_noise * full)
 
 
 def occluded_pair() -> Pair:

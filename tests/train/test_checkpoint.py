@@ -155,7 +155,7 @@ def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": "vfxswap.training/9"}, "schema"),
+        ({"schema": "vfxswap.trening/1"}, "schema"),
         ({"step": -1}, "step"),
         ({"surprise": 1}, "surprise"),
         ({"tensors": "../../elsewhere.safetensors"}, "tensors"),
@@ -167,6 +167,17 @@ def test_another_state_is_refused_by_name(tmp_path: Path, change: dict[str, obje
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ModelError, match=f"damaged or of another version: {said}"):
         checkpoint.load_state(tmp_path)
+
+
+def test_a_later_version_is_refused_by_name(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, tensors={}, state=state())
+    path = tmp_path / checkpoint.STATE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": "vfxswap.training/9", "more": 1}))
+    with pytest.raises(
+        ModelError, match=r"training/9 is newer than this vfxswap reads \(vfxswap.training/1\)"
+    ) as caught:
+        checkpoint.load_state(tmp_path)
+    assert caught.value.hint == "update vfxswap"
 
 
 def test_damage_is_said(tmp_path: Path) -> None:
@@ -206,3 +217,18 @@ def test_moments_come_back_in_the_memory_order_of_their_weights() -> None:
     (other,) = two.param_groups[0]["params"]
     assert two.state[other]["exp_avg"].stride() == other.stride()
     assert torch.equal(two.state[other]["exp_avg"], one.state[weight]["exp_avg"])
+
+
+def test_what_a_killed_run_left_goes_with_the_next_save_or_at_the_end(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+        (tmp_path / ".tmpA1b2C3").write_bytes(b"half")  # safetensors' own
+    old = tmp_path / "checkpoint-00000001.safetensors"
+    old.write_bytes((tmp_path / "checkpoint-00000002.safetensors").read_bytes())
+    checkpoint.tidy(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-00000002.safetensors",
+        "checkpoint-00000003.safetensors",
+        "state.json",
+    ]
+    checkpoint.tidy(tmp_path / "nothing there")

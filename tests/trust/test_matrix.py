@@ -16,6 +16,7 @@ import pytest
 
 from vfxswap import cli, trust, vfxmodel
 from vfxswap.cli.common import Run
+from vfxswap.cli.farm_training import TrainJob
 from vfxswap.job import SwapJob
 
 from .. import support
@@ -106,6 +107,23 @@ def _farm_step(step: str) -> Entry:
     return lambda office, given, out: ["farm", "work", step, _job(office, given, out)]
 
 
+def _farm_train(office: Office, given: Trust, out: Path) -> list[str]:
+    return ["farm", "train", str(out / "m"), *_facesets(office), "--to", "openjd", "--steps", "1", *given.options]
+
+
+def _farm_training(office: Office, given: Trust, out: Path) -> list[str]:
+    facesets = office.root / "facesets"
+    job = TrainJob(
+        schema_version="vfxswap.training/1", model_dir=str(out / "m"), likeness=[str(facesets / "ben")],
+        double=[str(facesets / "anna")], consents=[str(path) for path in given.consents], keyring=str(given.ring),
+        shot=given.shot, options={"steps": "1"},
+    )  # fmt: skip
+    path = office.root / "jobs" / "training.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(job.to_json())
+    return ["farm", "work", "train", str(path)]
+
+
 def _otio(office: Office, given: Trust, out: Path, names: tuple[str, ...] = ("talk",)) -> list[str]:
     otio = pytest.importorskip("opentimelineio", reason="the extra otio is not installed")
     path, whole = office.root / "reel.otio", otio.opentime.TimeRange(duration=otio.opentime.RationalTime(4, 24))
@@ -142,6 +160,8 @@ TRAINING: dict[str, Entry] = {
     "train --from": _begin_from,
     "retrain": _retrain,
     "export": _export,
+    "farm train": _farm_train,
+    "farm work train": _farm_training,
 }
 SWAPPING: dict[str, Entry] = {
     "measure": _measure,

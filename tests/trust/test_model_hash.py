@@ -34,8 +34,10 @@ def test_weights_beside_the_network_are_refused(
     monkeypatch.chdir(tmp_path)
     data = outside(tmp_path, location.format(folder=tmp_path))
     vfxmodel.write(tmp_path / "m.vfxmodel", card=support.card(), onnx=data)
-    with pytest.raises(ModelError, match="cannot load the network"):
+    with pytest.raises(ModelError, match="weights in another file"):
         production.open(tmp_path / "m.vfxmodel")
+    with pytest.raises(ModelError, match="cannot load the network"):  # nor would the runtime take it
+        infer.session(data, device="cpu")
 
 
 def test_the_same_network_with_its_weights_in_it_opens(tmp_path: Path):

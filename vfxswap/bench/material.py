@@ -117,11 +117,14 @@ class Material:
             )
         return open_plate(str(self.folder / "plate"), config=ColorConfig.load(None))
 
-    def copy(self, frame: int = 1) -> None:
-        """Read a frame and write it as a comp that changes nothing: what every swap has to pay."""
+    def copy(self, frame: int = 1, *, record: exr.Record | None = None) -> None:
+        """Read a frame and write it as a comp that changes nothing: what every swap has to pay.
+
+        With `record` file and pixels are hashed, too, as every rendered frame's are.
+        """
         image = self.plate.read(frame)
         edit = exr.Edit(frame=image, rgb=image.rgb, window=image.origin_window)
-        exr.write_frame(image, self.folder / "copy" / f"copy.{frame:04d}.exr", edits=[edit])
+        exr.write_frame(image, self.folder / "copy" / f"copy.{frame:04d}.exr", edits=[edit], record=record)
 
     @cached_property
     def face(self) -> FaceFrame:

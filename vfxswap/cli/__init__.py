@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vfxswap import __version__
+from vfxswap import __version__, atomic
 from vfxswap.cli import config, examples
 from vfxswap.cli.common import Debug, Run
 from vfxswap.errors import EXIT_BUG, EXIT_DONE, EXIT_USAGE, Cancelled, ResourceError, UsageError, VfxSwapError
@@ -135,6 +135,9 @@ def execute(run: Run) -> int:
         return _fail(run, Cancelled("cancelled"))
     except MemoryError:
         return _fail(run, ResourceError("out of memory", hint="close other programs, or use a larger machine"))
+    except OSError as error:
+        known = atomic.system_error(error)
+        return _bug(run, error) if known is None else _fail(run, known)
     except Exception as error:
         return _bug(run, error)
     if code == _INTERRUPTED:

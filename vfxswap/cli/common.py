@@ -128,7 +128,8 @@ def working(ctx: typer.Context, *, events: str = "", job: Path | None = None) ->
             yield Work(sink, token)
         finally:
             if file is not None:
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # jobs lie on read-only storage, too
+                    file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from vfxswap import documents
 from vfxswap.errors import ConfigError
 
 NAME: Final = "vfxswap.toml"
@@ -90,13 +91,17 @@ class Config:
     def load(cls, path: Path, *, commands: Sequence[str]) -> Config:
         """Read a file; `commands` are the tables that it may have. Raises ConfigError."""
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(documents.read_text(path, most=documents.SMALL))
         except FileNotFoundError as error:
             raise ConfigError("no such file", path=path, hint="check --config") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"not TOML: {error}", path=path, hint="see docs/config.md") from error
+        except RecursionError as error:
+            raise ConfigError("not TOML: nested too deeply", path=path, hint="see docs/config.md") from error
         except UnicodeDecodeError as error:
             raise ConfigError("not UTF-8 text", path=path, hint="save it as UTF-8") from error
+        except ValueError as error:
+            raise ConfigError(f"not TOML: {error}", path=path, hint="see docs/config.md") from error
         except OSError as error:
             raise ConfigError(f"cannot be read: {error.strerror}", path=path, hint="check its permissions") from error
         # `consent` is a command and an option: a table is the one, a list the other.

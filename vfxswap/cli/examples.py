@@ -62,6 +62,11 @@ EXAMPLES: Final = MappingProxyType(
             "vfxswap farm submit job.json --to openjd --dry-run",
             "vfxswap farm submit job.json --to deadline --chunk 24 --pool vfx",
         ),
+        "farm train": (
+            "vfxswap farm train models/ben --likeness facesets/ben --double facesets/anna --minutes 600 --to openjd",
+            "vfxswap farm train models/ben --likeness facesets/ben --double facesets/anna --device cuda --processes 4"
+            " --to deadline --group gpu --dry-run",
+        ),
         "farm work": ("vfxswap farm work swap job.json --frames 1001-1012",),
         "hosts install": ("vfxswap hosts install nuke", "vfxswap hosts install resolve"),
         "hosts uninstall": ("vfxswap hosts uninstall nuke",),

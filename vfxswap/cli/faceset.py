@@ -137,9 +137,8 @@ def build_command(
             progress=lambda stage, done, total: work.sink.emit(Progress(stage=stage, done=done, total=total)),
             warn=warn,
             cancel=work.cancel,
+            finish=lambda made: _write_sheet(made, work) if sheet else None,
         )
-        if sheet:
-            _write_sheet(built, work)
         _finish(built, work)
     if missed:
         raise FrameError(f"{len(missed)} frames could not be read, the first: {missed[0]}")

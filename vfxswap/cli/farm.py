@@ -1,37 +1,23 @@
-"""`vfxswap farm`: share a job out among the machines of a render farm."""
+"""`vfxswap farm`: share a job out among the machines of a render farm. Trainings: farm_train.py."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
-from vfxswap import atomic, cache, pipeline
+from vfxswap import cache, pipeline
 from vfxswap.archive import sha256
-from vfxswap.cli import farm_work
-from vfxswap.cli.common import Debug, Events, Frames, gate, shipped, working
+from vfxswap.cli import farm_engines as engines
+from vfxswap.cli import farm_train, farm_training, farm_work
+from vfxswap.cli.common import Debug, Events, Frames, gate, working
 from vfxswap.cli.farm_paths import PathRules
+from vfxswap.cli.farm_roots import Root, Roots
 from vfxswap.cli.shot import described, show_defaults
-from vfxswap.errors import (
-    EXIT_BAD_INPUT,
-    EXIT_CANCELLED,
-    EXIT_REFUSED,
-    EXIT_RETRY,
-    Cancelled,
-    ConsentError,
-    FrameError,
-    JobError,
-    UsageError,
-    VfxSwapError,
-)
+from vfxswap.errors import UsageError
 from vfxswap.face import track as tracks
 from vfxswap.job import SwapJob
 from vfxswap.matte_input import MatteInput
@@ -45,22 +31,16 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Share a job out among the machines of a render farm."
 )
 
-JOB: Final = "job.json"
+app.command("train")(farm_train.train_command)
 
-_RAISED: Final[dict[int, type[VfxSwapError]]] = {
-    EXIT_RETRY: FrameError,
-    EXIT_BAD_INPUT: JobError,
-    EXIT_CANCELLED: Cancelled,
-    EXIT_REFUSED: ConsentError,
-}
-
-Engine = Literal["openjd", "opencue", "deadline"]
 Publish = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Publish here once everything is signed; nowhere without.")
 ]
 References = Annotated[
     list[Path], typer.Option("--reference", metavar="FILE", help="Reference file that a consent names; repeatable.")
 ]
+_URI = "ocio://"
+
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="A job description.")]
 
 
@@ -68,17 +48,18 @@ JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="A job descrip
 def submit_command(
     ctx: typer.Context,
     job: JobFile,
-    to: Annotated[Engine, typer.Option("--to", help="The farm's engine.")],
+    to: engines.To,
     chunk: Annotated[int, typer.Option(metavar="N", min=1, help="Frames that a worker does in one go.")] = 12,
-    into: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the farm's files go; beside the output without.")
-    ] = None,
-    command: Annotated[str, typer.Option(metavar="PROGRAM", help="What starts vfxswap on the workers.")] = "",
-    pool: Annotated[str, typer.Option(metavar="NAME", help="The engine's pool, where it has them.")] = "",
-    group: Annotated[str, typer.Option(metavar="NAME", help="The engine's group or tag of machines.")] = "",
-    priority: Annotated[int, typer.Option(min=0, max=100, help="Among the engine's jobs.")] = 50,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files and write nothing.")] = False,
-    run: Annotated[bool, typer.Option("--run", help="With openjd: do it on this machine, task after task.")] = False,
+    into: engines.Into = None,
+    command: engines.Command = "",
+    pool: engines.Pool = "",
+    group: engines.Group = "",
+    priority: engines.Priority = 50,
+    dry_run: engines.DryRun = False,
+    run: engines.RunHere = False,
+    bundle_color: Annotated[
+        bool, typer.Option("--bundle-color", help="Give the workers a copy of the OCIO config and its LUTs.")
+    ] = False,
     publish: Publish = None,
     reference: References = [],  # noqa: B006 - typer reads the default, nobody changes it
     debug: Debug = False,
@@ -87,54 +68,38 @@ def submit_command(
 
     The model, the OCIO config and the consents are named with their hashes or signatures; no private key goes along.
     """
-    if run and (to != "openjd" or dry_run):
-        raise UsageError("--run is for --to openjd, without --dry-run", hint="other engines start jobs by themselves")
-    engine = _farm()
-    with working(ctx) as work, _told(engine):
+    handing = engines.Handing(to, dry_run, run, command)
+    with working(ctx) as work, engines.told():
         given = described(job, show_defaults(ctx))
         if publish is not None:
             gate(consents=given.consents, keyring=given.keyring)
             consent.authorize(Request(given, ()))  # in the last step it would be too late to hear of it
         made, plates = _complete(given, into)
+        if bundle_color:
+            made = _bundled(made, plates, _folder(made, plates, into), keep=not dry_run)
         # Of its own for each job: one that is still rendering keeps reading what it was submitted with.
         folder = into.absolute() if into else _folder(made, plates, into) / cache.key("farm", made.to_json())
         plan = _plan(
-            engine,
             made,
             plates,
-            job=str(folder / JOB),
+            job=str(folder / engines.JOB),
             chunk=chunk,
-            command=command or (_own_program() if run else "vfxswap"),
+            command=handing.program,
             pool=pool,
             group=group,
             priority=priority,
             publish=str(publish.absolute()) if publish else "",
             references=tuple(str(path.absolute()) for path in reference),
         )
-        files = {JOB: made.to_json(), **engine.ENGINES[to].files(plan)}
-        if dry_run:
-            for name, text in files.items():
-                typer.echo(f"--- {folder / name}\n{text}", nl=False)
-            return
-        for name, text in files.items():
-            atomic.write_text(folder / name, text)
-        typer.echo(f"written to {folder}: {', '.join(files)}")
-        outcome = engine.ENGINES[to].submit(
-            plan, str(folder), say=typer.echo, cancelled=lambda: work.cancel.cancelled, run=run
-        )
-        if work.cancel.cancelled:
-            raise Cancelled("cancelled", hint="whole files are kept; run the same command again to go on")
-        if outcome.code:
-            raise _RAISED.get(outcome.code, VfxSwapError)(
-                outcome.message or f"openjd ended with code {outcome.code}", hint="its log is above"
-            )
+        handing.hand_on(plan, folder, made.to_json(), work)
 
 
 @app.command("work")
 def work_command(
     ctx: typer.Context,
     step: Annotated[
-        Literal["track", "measure", "swap", "finalise"], typer.Argument(metavar="STEP", help="Which step of the job.")
+        Literal["track", "measure", "swap", "finalise", "train"],
+        typer.Argument(metavar="STEP", help="Which step of the job."),
     ],
     job: JobFile,
     frames: Frames = "",
@@ -142,6 +107,7 @@ def work_command(
     path_rules: Annotated[
         Path | None, typer.Option("--path-rules", metavar="FILE", help="Path mapping rules; $VFXSWAP_PATH_RULES too.")
     ] = None,
+    root: Root = [],  # noqa: B006
     publish: Publish = None,
     reference: References = [],  # noqa: B006
     events: Events = "",
@@ -149,14 +115,23 @@ def work_command(
 ) -> None:
     """Do a step of a job, as the workers of a farm are told to. Consent is checked every time."""
     if engine not in farm_work.ENGINES:
-        raise UsageError(f"no engine is named {engine!r}", hint=f"there is {', '.join(_farm().ENGINES)}")
+        raise UsageError(f"no engine is named {engine!r}", hint=f"there is {', '.join(engines.farm().ENGINES)}")
     if engine and events:
         raise UsageError("--engine and --events both want stdout", hint="give one of them")
     if (publish is not None or reference) and step != "finalise":
         raise UsageError("--publish and --reference are for the last step", hint="leave them out")
     with working(ctx, events=events) as work, farm_work.told(engine):
-        rules = PathRules.load(path_rules)
+        rules, roots = PathRules.load(path_rules), Roots.of(root)
+        if step == "train":
+            if frames:
+                raise UsageError("a training has no frames", hint="leave --frames out")
+            training = farm_training.TrainJob.load(job).mapped(rules.path)
+            roots.check(training.paths())
+            farm_training.work(training, farm_work.sink(work, engine))
+            return
         here = described(job, rules.job)
+        roots.check_job(here)
+        roots.check([rules.path(str(path)) for path in (publish, *reference) if path is not None])
         ready = gate(consents=here.consents, keyring=here.keyring)
         chosen = FrameRange.parse(frames) if frames else None
         told = farm_work.sink(work, engine)
@@ -178,6 +153,9 @@ def _complete(job: SwapJob, into: Path | None) -> tuple[SwapJob, tuple[Plate, ..
     if config and not job.color_config:  # a worker has another environment
         job = job.replace(color_config=config if "://" in config else str(Path(config).absolute()))
     plates = pipeline.job_plates(job)
+    if variables := plates[0].config.environment():  # its variables, too
+        job = job.replace(color_context={**variables, **job.color_context})
+        plates = pipeline.job_plates(job)
     frames = FrameRange.of(sorted(plates[0].frames))
     hashes = [sha256(one.model.read_bytes()) for one in job.swaps]
     folder = _folder(job, plates, into)
@@ -199,6 +177,24 @@ def _complete(job: SwapJob, into: Path | None) -> tuple[SwapJob, tuple[Plate, ..
         "also": also,
     }
     return job.replace(**changes), plates
+
+
+def _bundled(job: SwapJob, plates: tuple[Plate, ...], folder: Path, *, keep: bool) -> SwapJob:
+    """The job with a copy of its OCIO config, which is written into `folder` if it is to be kept.
+
+    Raises:
+        ColorError: the config cannot be copied. OutputError, ResourceError.
+    """
+    config = plates[0].config
+    if job.color_config.startswith(_URI) or config.id.startswith(_URI):
+        return job  # part of OCIO: every worker has it
+    path = folder / f"color-{cache.key('farm color', config.hash)}" / f"{Path(config.id).stem}.ocioz"
+    if keep:
+        config.bundle(path)
+    else:
+        with tempfile.TemporaryDirectory() as aside:
+            config.bundle(Path(aside) / path.name)
+    return job.replace(color_config=str(path))
 
 
 def _folder(job: SwapJob, plates: tuple[Plate, ...], into: Path | None) -> Path:
@@ -227,7 +223,7 @@ def _shot_name(face: str, track: Path, model: SwapModel) -> str:
     return f"{cache.key('farm shot', face, track.name, model.card.painting(), MEASURE_VERSION)}.vfxshot"
 
 
-def _plan(farm: ModuleType, made: SwapJob, plates: tuple[Plate, ...], **fields: Any) -> Any:
+def _plan(made: SwapJob, plates: tuple[Plate, ...], **fields: Any) -> Any:
     """The plan that the engines write down."""
     shot = made.shot or f"local/local/{made.plate_folder}"
     mattes = sorted({str(Path(MatteInput.parse(text).pattern).parent) for one in made.swaps for text in one.matte})
@@ -244,7 +240,7 @@ def _plan(farm: ModuleType, made: SwapJob, plates: tuple[Plate, ...], **fields: 
     output = _first_output(made, plates)
     hashes = output.prefix + "#" * (output.padding or 1) + output.suffix
     numbers = tuple(plates[0].frames)
-    return farm.Plan(
+    return engines.farm().Plan(
         name=f"{shot} {output.name or 'swap'}",
         frames=made.frames,
         numbers=tuple(sorted(numbers)),
@@ -253,38 +249,3 @@ def _plan(farm: ModuleType, made: SwapJob, plates: tuple[Plate, ...], **fields: 
         output=str(output.folder.absolute() / hashes),
         **fields,
     )
-
-
-def _own_program() -> str:
-    """The `vfxswap` of this installation."""
-    beside = Path(sys.executable).with_name("vfxswap")
-    found = str(beside) if beside.is_file() else shutil.which("vfxswap")
-    if found is None:
-        raise UsageError("the program vfxswap is not on the path", hint="give --command PROGRAM")
-    return found
-
-
-def _farm() -> ModuleType:
-    """The engines of hosts/farm: no part of the package, as hosts use them too."""
-    name = "vfxswap_farm"
-    if name not in sys.modules:
-        place = shipped("hosts") / "farm" / name
-        spec = importlib.util.spec_from_file_location(
-            name, place / "__init__.py", submodule_search_locations=[str(place)]
-        )
-        if spec is None or spec.loader is None:
-            raise UsageError("the farm's files are missing", path=place, hint="install vfxswap again")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-@contextmanager
-def _told(farm: ModuleType) -> Iterator[None]:
-    """What an engine refuses becomes one line and exit code 4."""
-    refused = cast("type[Exception]", farm.FarmError)
-    try:
-        yield
-    except refused as error:
-        raise JobError(str(error.args[0]), hint=getattr(error, "hint", "")) from error

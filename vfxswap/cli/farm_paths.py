@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vfxswap import documents
 from vfxswap.errors import JobError
 from vfxswap.job import SwapJob
 
@@ -83,7 +83,8 @@ class PathRules:
         if not self.rules:
             return job
         # As it was written: a path of another system would be taken for a relative one.
-        return SwapJob.make(**_changed(json.loads(path.read_bytes()), self.path))
+        fields = documents.json_value(documents.read_bytes(path, most=documents.SMALL))
+        return SwapJob.make(**_changed(fields, self.path))
 
 
 def _changed(fields: dict[str, Any], here: Callable[[str], str]) -> dict[str, Any]:
@@ -109,9 +110,11 @@ def _plain(path: str) -> str:
 
 def _read(path: Path) -> tuple[Rule, ...]:
     try:
-        return _File.model_validate_json(path.read_bytes()).path_mapping_rules
+        return _File.model_validate_json(documents.read_bytes(path, most=documents.SMALL)).path_mapping_rules
     except OSError as error:
         raise JobError(f"cannot read the path rules: {error.strerror}", path=path, hint=f"see {VARIABLE}") from error
+    except documents.TooLargeError as error:
+        raise JobError(f"not a file of path mapping rules: {error}", path=path, hint=f"see {VARIABLE}") from error
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise JobError(

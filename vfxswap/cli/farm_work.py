@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from vfxswap import atomic, exr, pipeline, provenance
+from vfxswap import atomic, documents, exr, pipeline, provenance
 from vfxswap import frames as rendering
 from vfxswap.cli import publish as publishing
 from vfxswap.cli.common import Work
@@ -30,7 +31,10 @@ from vfxswap.vfxmodel import read_card
 NOTE: Final = ".made.json"
 """What is appended to a track's or measurements' name for the note about it."""
 
-_WHAT = {"openjd": "openjd_fail: ", "deadline": "", "opencue": "", "": ""}
+_WHAT = {"openjd": "openjd_fail: ", "deadline": "", "opencue": "failed: ", "": ""}
+_LINGER = {"opencue": 0.5}
+"""Seconds before a task that failed ends: rqd does not read what is left in the pipe when it has."""
+
 ENGINES: Final = tuple(_WHAT)
 """Engines for which progress is worded; empty: none."""
 
@@ -43,6 +47,7 @@ def told(engine: str) -> Iterator[None]:
     except VfxSwapError as error:
         if _WHAT[engine]:
             print(f"{_WHAT[engine]}{error}", flush=True)
+            time.sleep(_LINGER.get(engine, 0))
         raise
 
 
@@ -110,7 +115,7 @@ def swap(job: SwapJob, gate: Gate, work: Work, chosen: FrameRange | None) -> Non
     changed = sorted({frame for sheet in ready.sheets for frame in _changed(job, sheet.plate, wanted)})
     for frame in changed:
         error = _stale(job, frame)
-        work.sink.emit(FrameFailed(frame=frame, code=error.code, message=str(error), hint=error.hint))
+        work.sink.emit(FrameFailed.of(error, frame=frame))
     rest = FrameRange.of(frame for frame in wanted if frame not in changed)
     if changed and not rest.frames:
         raise _stale(job, changed[0])
@@ -203,8 +208,14 @@ def _stale(job: SwapJob, frame: int) -> FrameError:
 
 def _contents(plate: Plate, wanted: FrameRange) -> dict[str, str]:
     """Frame -> sha256 of its file: by content, because times and paths differ from machine to machine."""
-    files = {frame: plate.sequence.path(frame) for frame in wanted}
-    return {str(frame): exr.file_sha256(path) if path.is_file() else "missing" for frame, path in files.items()}
+    return {str(frame): _content(plate.sequence.path(frame)) for frame in wanted}
+
+
+def _content(path: Path) -> str:
+    try:
+        return exr.file_sha256(path) if path.is_file() else "missing"
+    except OSError:
+        return "unreadable"  # whoever works on the frame says why; once it can be read, it is another content
 
 
 def _note_path(path: Path) -> Path:
@@ -221,7 +232,7 @@ def _renew(path: Path, made_from: dict[str, str], save: Callable[[Path], None]) 
 def _note(path: Path) -> dict[str, str] | None:
     """What `path` was made from; None where no note says it, `{}` where it is damaged."""
     try:
-        found = json.loads(_note_path(path).read_bytes())
+        found = documents.json_value(documents.read_bytes(_note_path(path), most=documents.LARGE))
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

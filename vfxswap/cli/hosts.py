@@ -57,8 +57,8 @@ HOSTS: Final = {
 }
 """Name -> host."""
 
-FOLDERS: Final = {**{name: name for name in HOSTS}, "pyblish": "publish/plugins"}
-"""Name -> what belongs on its path, below the shipped hosts."""
+FOLDERS: Final = {**{name: name for name in HOSTS}, "pyblish": "publish/plugins", "farm": "farm/environments"}
+"""Name -> what belongs on its path, below the shipped hosts; of a farm, the environments of its tasks."""
 
 Name = Annotated[str, typer.Argument(metavar="HOST", help=f"Which: {', '.join(HOSTS)}.")]
 Folder = Annotated[

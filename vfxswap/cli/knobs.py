@@ -27,6 +27,10 @@ def _field(name: str) -> Any:
 
 Mix = Annotated[float, _knob("mix")]
 Relight = Annotated[float, _knob("relight")]
+Match = Annotated[job.LightMatch, _knob("match")]
+BandCoarse = Annotated[float, _knob("band_coarse")]
+BandMiddle = Annotated[float, _knob("band_middle")]
+BandFine = Annotated[float, _knob("band_fine")]
 EdgeErode = Annotated[float, _knob("edge_erode")]
 EdgeFeather = Annotated[float, _knob("edge_feather")]
 EdgeTop = Annotated[float, _knob("edge_top")]

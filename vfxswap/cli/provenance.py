@@ -113,6 +113,10 @@ def finalise(
         typer.echo(f"{made.path}: {made.frames} frames, {how}")
         if made.c2pa:
             typer.echo(f"no C2PA sidecar was written: {made.c2pa}")
+        for report in made.qc:
+            typer.echo(f"{report}: the QC report is signed with the frames")
+        for report in made.other_qc:
+            typer.echo(f"{report}: not signed, it is no QC report of these frames: make it again with vfxswap qc")
         gaps += made.gaps
         for gap in made.gaps:
             typer.echo(f"{name}: {gap}")
@@ -156,6 +160,7 @@ def _tell(one: SequenceReport) -> None:
         worth = signer.problem or "valid"
         typer.echo(f"  signed {format_time(one.signed)} by {signer.kid} ({role}): {worth}")
     typer.echo(f"  C2PA sidecar: {one.c2pa}")
+    typer.echo(f"  QC report: {one.qc}")
 
 
 def _count(findings: Sequence[Finding]) -> str:
@@ -178,6 +183,7 @@ def _as_json(report: Report) -> dict[str, Any]:
                 "signers": [asdict(signer) for signer in one.signers],
                 "files_as_signed": one.files,
                 "c2pa": one.c2pa,
+                "qc": one.qc,
                 "findings": listed(one.findings),
             }
             for one in report.sequences

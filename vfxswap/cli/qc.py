@@ -29,7 +29,7 @@ from vfxswap.cli.common import (
     working,
 )
 from vfxswap.cli.knobs import Device
-from vfxswap.errors import FrameError, OutputError, PlateError, TrackError, UsageError
+from vfxswap.errors import FrameError, OutputError, PlateError, TrackError, UsageError, VfxSwapError
 from vfxswap.events import Done
 from vfxswap.face import track as tracks
 from vfxswap.face.track import Track
@@ -55,7 +55,10 @@ def qc_command(
     ctx: typer.Context,
     out: Out,
     plate: PlateOption,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The report to write, JSON.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The report to write, JSON; without, NAME.qc.json beside the frames."),
+    ] = None,
     frames: Frames = "",
     track: TrackOption = None,
     likeness: Likeness = None,
@@ -78,10 +81,13 @@ def qc_command(
 ) -> None:
     """Measure a finished swap against its plate and name its worst frames.
 
-    Neither the model nor a consent is needed: output, plate and the plate's track are read, and nothing else.
+    Neither the model nor a consent is needed: output, plate and the plate's track are read, and nothing else. A report
+    beside the frames is named by their manifest, which is signed again, where this user's own key signed it.
     """
-    for path in filter(None, (output, worst)):
-        _free(path, overwrite=overwrite)
+    if output is not None:
+        _free(output, overwrite=overwrite)
+    if worst is not None:  # one without its report is what a run that was stopped left: see `_written`
+        _free(worst, overwrite=overwrite or output is None or not output.exists())
     with working(ctx, events=events) as work:
         opened = Opened.of(
             out,
@@ -92,14 +98,18 @@ def qc_command(
             view=view,
             part=part,
         )
+        if output is None:
+            output = provenance.report_path(opened.output.sequence.folder, opened.output.sequence.name)
+            _free(output, overwrite=overwrite)
         report = examined(opened, work, track=track, face=face, likeness=likeness, double=double, device=device)
-        atomic.write_text(output, report.text())
         if worst is not None:
-            atomic.write_text(worst, worst_frames(report))
+            _written(worst, worst_frames(report), overwrite=overwrite)
+        atomic.write_text(output, report.text())
         summary = report.summary
         counts = {"frames": summary.frames, "swapped": summary.swapped, "alarmed": summary.alarmed}
+        unsigned = _signed(opened, output)
         work.sink.emit(Done(manifest=str(output), counts=counts))
-    for line in told(report):
+    for line in (*told(report), f"{output}: {unsigned}"):
         typer.echo(line, err=bool(events))
     if report.failed:
         first = report.failed[0]
@@ -110,6 +120,26 @@ def _free(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputError("the report is there already", path=path, hint="give --overwrite to make it again")
     atomic.check_writable(atomic.make_folder(path.parent))
+
+
+def _written(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a file; one that is there is left alone, and has to be the same."""
+    if not overwrite and path.is_file() and path.read_bytes() != text.encode():
+        raise OutputError("another report is there already", path=path, hint="give --overwrite to write over it")
+    atomic.write_text(path, text)
+
+
+def _signed(opened: Opened, output: Path) -> str:
+    """Whether the frames' manifest names the report now, in words. A report that is not signed is one all the same."""
+    sequence = opened.output.sequence
+    if output.resolve().parent != sequence.folder.resolve():
+        beside = provenance.report_path(sequence.folder, sequence.name)
+        return f"not signed: only a report beside its frames is, without --output {beside}"
+    try:
+        why = provenance.cover(output, sequence.name)
+    except VfxSwapError as error:
+        why = error.message
+    return f"not signed: {why}" if why else "signed with the frames"
 
 
 @dataclass(frozen=True)

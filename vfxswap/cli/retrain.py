@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vfxswap import archive, color
+from vfxswap import archive, color, documents
 from vfxswap.cli.common import (
     ColorConfig,
     ColorContext,
@@ -176,7 +176,9 @@ class _Asking:
         from vfxswap.train.worst import read_worst
 
         try:
-            data = self.report.read_bytes()
+            data = documents.read_bytes(self.report, most=documents.LARGE)
+        except documents.TooLargeError as error:
+            raise UsageError(f"the report is {error}", path=self.report, hint="give a report of frames") from error
         except OSError as error:
             raise UsageError(f"the report cannot be read: {error.strerror}", hint=f"check {self.report}") from error
         found = read_worst(data, path=self.report, shot=self.of)

@@ -9,7 +9,6 @@ is cancelled by its file `<job>.cancel`. The worker ends when stdin ends, which 
 from __future__ import annotations
 
 import _thread
-import json
 import os
 import queue
 import signal
@@ -21,7 +20,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vfxswap import cli, infer
+from vfxswap import cli, documents, infer
 from vfxswap.cli.common import Run
 from vfxswap.errors import EXIT_CANCELLED, Cancelled, UsageError, VfxSwapError
 from vfxswap.events import Event, NdjsonSink
@@ -112,7 +111,7 @@ def _answer(line: str, run: Run) -> tuple[str, int]:
     """Do one request: its id, and how it ended."""
     name: Any = ""
     try:
-        data = json.loads(line)
+        data = documents.json_value(line)
         name = data.get("id", "") if isinstance(data, dict) else ""
         request = Request.model_validate(data)
     except (ValueError, ValidationError) as error:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vfxswap import documents, pipeline, provenance
 from vfxswap import frames as rendering
-from vfxswap import pipeline, provenance
 from vfxswap.cli import knobs, serving
 from vfxswap.cli.common import (
     ColorConfig,
@@ -132,6 +131,10 @@ def swap_command(
     part: Part = "",
     mix: knobs.Mix = knobs.DEFAULTS.mix,
     relight: knobs.Relight = knobs.DEFAULTS.relight,
+    match: knobs.Match = knobs.DEFAULTS.match,
+    band_coarse: knobs.BandCoarse = knobs.DEFAULTS.band_coarse,
+    band_middle: knobs.BandMiddle = knobs.DEFAULTS.band_middle,
+    band_fine: knobs.BandFine = knobs.DEFAULTS.band_fine,
     edge_erode: knobs.EdgeErode = knobs.DEFAULTS.edge_erode,
     edge_feather: knobs.EdgeFeather = knobs.DEFAULTS.edge_feather,
     edge_top: knobs.EdgeTop = knobs.DEFAULTS.edge_top,
@@ -184,6 +187,10 @@ def swap_command(
         parameters=SwapParameters(
             mix=mix,
             relight=relight,
+            match=match,
+            band_coarse=band_coarse,
+            band_middle=band_middle,
+            band_fine=band_fine,
             edge_erode=edge_erode,
             edge_feather=edge_feather,
             edge_top=edge_top,
@@ -249,7 +256,7 @@ def described(path: Path, load: Callable[[Path], SwapJob] = SwapJob.load) -> Swa
     except JobError:
         shot = None
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            shot = json.loads(path.read_bytes()).get("shot")
+            shot = documents.json_value(documents.read_bytes(path, most=documents.SMALL)).get("shot")
         if isinstance(shot, str):
             check_shot(shot)
         raise

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
+from vfxswap import documents
 from vfxswap.cli.common import Debug, Face, Overwrite
 from vfxswap.errors import OutputError, TrackError, UsageError, VfxSwapError
 from vfxswap.face import export, keys
@@ -20,6 +21,8 @@ from vfxswap.face.track import Track
 from vfxswap.sequence import FrameRange
 
 _EVERY = "all"
+_LARGEST = 64 << 20
+"""Bytes of a file of keys or of a script."""
 _SET_HINT = "write scale=1.02,rotate=-1.5,move=3,-2 or landmark:4=812.5,430.25"
 
 
@@ -128,10 +131,10 @@ def _edits(
 
 def _from_file(source: Path, track: Track, whom: int | None, reach: int | None, *, said: bool) -> Edits:
     try:
-        text = source.read_text(encoding="utf-8")
+        text = documents.read_text(source, most=_LARGEST)
     except FileNotFoundError:
         raise TrackError(f"no such file: {source}", hint="give a .json or a .nk") from None
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, UnicodeDecodeError, documents.TooLargeError) as problem:
         raise TrackError(f"cannot be read as text: {problem}", path=source) from problem
     try:
         if source.suffix.lower() == ".json":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vfxswap import color, faceset
+from vfxswap.cli import lifeline
 from vfxswap.cli.common import (
     Consents,
     Debug,
@@ -170,6 +171,7 @@ def train(
     run = Run(model_dir, config, sets["likeness"], sets["double"], grant, source, others, device)
     ranks = parallel.launched()
     with working(ctx, events=events) as work, parallel.together(ranks):
+        lifeline.hold(work.cancel)
         sink = work.sink if ranks.leads else NullSink()
         sink.emit(Started(job=f"train {config.preset}", frames=""))
         ended = run.spend(work, ranks=ranks)

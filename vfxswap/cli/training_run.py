@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import ValidationError
 
-from vfxswap import faceset
+from vfxswap import documents, faceset
 from vfxswap.cli.common import Work
 from vfxswap.errors import EXIT_CANCELLED, Cancelled, ModelError, UsageError
 from vfxswap.events import EventSink, NullSink, Progress, Scored, Warned
@@ -60,7 +59,7 @@ def origin(sets: Sequence[Faceset], *folders: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [dict(consent) for one in sets for consent in one.consents]
     for folder in folders:
         try:
-            state = json.loads((folder / STATE).read_bytes())
+            state = documents.json_value(documents.read_bytes(folder / STATE, most=documents.LARGE))
             parts = (state, *state.get("earlier", ()))
             found += [dict(consent) for part in parts for consent in part.get("consents", ())]
         except (OSError, ValueError, TypeError, AttributeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 import PyOpenColorIO as ocio  # noqa: N813
 
-from vfxswap.color import digest, names
+from vfxswap import atomic, documents
+from vfxswap.color import bundling, digest, names
 from vfxswap.color.encodings import ENCODINGS, Encoding, checked, curve_transform
 from vfxswap.errors import ColorError
 from vfxswap.pixels import F32, F64, AnyArray
@@ -24,6 +26,7 @@ PINNED_CONFIG = "ocio://cg-config-v2.2.0_aces-v1.3_ocio-v2.4"
 SCENE_LINEAR = ocio.ROLE_SCENE_LINEAR
 
 _URI = "ocio://"
+_ARCHIVE = ".ocioz"
 _REC709_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709, luminance of linear R, G, B
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 # Not one the other's base class in PyOpenColorIO: a missing LUT would pass by `except ocio.Exception`.
@@ -90,11 +93,14 @@ class ColorConfig:
         from_environment = os.environ.get("OCIO", "").strip()
         name = str(explicit) if explicit else from_environment or PINNED_CONFIG
         origin = "" if explicit else " (from $OCIO)" if from_environment else ""
+        problem = "" if name.startswith(_URI) else documents.path_problem(name)
+        if problem:
+            raise ColorError(f"no OCIO config is named {name[:80]!r}: {problem}", hint="fix --color-config or $OCIO")
         try:
             config = ocio.Config.CreateFromFile(name)
         except ocio.ExceptionMissingFile as error:
             raise ColorError(f"OCIO config not found: {name}{origin}", hint="fix --color-config or $OCIO") from error
-        except ocio.Exception as error:
+        except (ocio.Exception, RuntimeError, TypeError, UnicodeDecodeError) as error:
             raise ColorError(
                 f"OCIO config {name}{origin} cannot be used: {_line(error)}", hint="fix the config"
             ) from error
@@ -105,13 +111,44 @@ class ColorConfig:
     @cached_property
     def hash(self) -> str:
         """Digest of the config, its context and its LUTs: two configs that convert alike have the same one."""
-        archive = Path(self.id) if self.id.endswith(".ocioz") else None
-        return digest.config_hash(self._config, archive)
+        archive = Path(self.id) if self.id.endswith(_ARCHIVE) else None
+        try:
+            return digest.config_hash(self._config, archive)
+        except UnicodeDecodeError as error:
+            raise ColorError(f"OCIO config {self.id} is not UTF-8 text", hint="save it as UTF-8") from error
 
     def record(self) -> dict[str, str]:
         """What files and headers say of the config. A file's id is its name: paths do not belong into results."""
         name = self.id if self.id.startswith(_URI) else Path(self.id).name
         return {"id": name, "hash": self.hash, "working_space": self.working_space}
+
+    def environment(self) -> dict[str, str]:
+        """Variables that the config uses and that it has from this process's environment: another one has others."""
+        declared = {str(name) for name in self._config.getEnvironmentVarNames()} - {*self.context}
+        text = str(self._config.serialize())
+        used = {name for name in os.environ if name in declared or any(form in text for form in _forms(name))}
+        return {name: os.environ[name] for name in sorted(used - {*self.context})}
+
+    def bundle(self, path: Path) -> None:
+        """Write an .ocioz that holds the config and the files it refers to: it has the same `hash` on every machine.
+
+        Args:
+            path: the file to write.
+
+        Raises:
+            ColorError: the config comes with OCIO, or names a file by its whole path or upwards.
+            OutputError, ResourceError: as `atomic.replacing`.
+        """
+        if self.id.startswith(_URI):
+            raise ColorError(f"OCIO config {self.id} is part of OCIO", hint="every machine has it: do not bundle it")
+        if self.id.endswith(_ARCHIVE):
+            with atomic.replacing(path) as temporary:
+                shutil.copyfile(self.id, temporary)
+        else:
+            bundling.write(self._config, path, identifier=self.id)
+        if ColorConfig.load(path, context=self.context).hash != self.hash:
+            path.unlink()
+            raise ColorError(f"a copy of OCIO config {self.id} does not convert as it does", hint="do not bundle it")
 
     def names(self) -> tuple[str, ...]:
         """The names of all colour spaces, active and inactive."""
@@ -326,13 +363,18 @@ def _set_context(config: Any, context: Mapping[str, str], identifier: str) -> No
     declared = [str(name) for name in config.getEnvironmentVarNames()]
     text = str(config.serialize()) if context else ""
     for name, value in context.items():
-        if name not in declared and not any(form in text for form in (f"${{{name}}}", f"${name}", f"%{name}%")):
+        if name not in declared and not any(form in text for form in _forms(name)):
             near = names.nearest(name, declared)
             raise ColorError(
                 f"OCIO config {identifier} uses no context variable {name!r}",
                 hint=f"did you mean: {', '.join(near)}" if near else "leave it out",
             )
         config.addEnvironmentVar(name, value)
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """How a config writes a context variable."""
+    return (f"${{{name}}}", f"${name}", f"%{name}%")
 
 
 def _keeps_greys(processor: Any) -> bool:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import PyOpenColorIO as ocio  # noqa: N813
 
@@ -24,7 +27,8 @@ def config_hash(config: Any, archive: Path | None = None) -> str:
 
     Args:
         config: the OCIO config, its context variables set.
-        archive: the .ocioz it came from, whose files have no paths of their own.
+        archive: the .ocioz it came from, whose files have no paths of their own. It has the digest of the config and
+            the files that were put into it.
     """
     plain = copy.deepcopy(config)
     # What variables and search paths lead to counts, not their values.
@@ -32,16 +36,15 @@ def config_hash(config: Any, archive: Path | None = None) -> str:
     plain.clearSearchPaths()
     text = str(plain.getCacheID(None)).rstrip(":")
     context = config.getCurrentContext()
-    parts = [part for transform in _transforms(config) for part in _resolved(transform, context, archive is None)]
-    if archive is not None:
-        parts.append(_file_digest(archive))
+    opened = _file if archive is None else partial(_member, archive)
+    parts = [part for transform in transforms(config) for part in _resolved(transform, context, opened)]
     if not parts:
         return text
     joined = "\n".join([text, *sorted(set(parts))])
     return f"{text}:{hashlib.sha256(joined.encode()).hexdigest()[:32]}"
 
 
-def _transforms(config: Any) -> Iterator[Any]:
+def transforms(config: Any) -> Iterator[Any]:
     """Every transform of the config's spaces and looks, groups opened."""
     for name in config.getColorSpaceNames(ocio.SEARCH_REFERENCE_SPACE_ALL, ocio.COLORSPACE_ALL):
         space = config.getColorSpace(name)
@@ -60,13 +63,13 @@ def _opened(transform: Any) -> Iterator[Any]:
         yield transform
 
 
-def _resolved(transform: Any, context: Any, files: bool) -> Iterator[str]:
+_Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
+
+
+def _resolved(transform: Any, context: Any, opened: _Opener) -> Iterator[str]:
     """What of a transform is not in the config's text: contents of its file, and names that hold variables."""
     if isinstance(transform, ocio.FileTransform):
-        if not files:
-            yield str(context.resolveStringVar(transform.getSrc()))
-        else:
-            yield _located(transform, context)
+        yield _located(transform, context, opened)
         names = [transform.getCCCId()]
     elif isinstance(transform, ocio.ColorSpaceTransform):
         names = [transform.getSrc(), transform.getDst()]
@@ -79,17 +82,27 @@ def _resolved(transform: Any, context: Any, files: bool) -> Iterator[str]:
             yield f"{name}={value}"
 
 
-def _located(transform: Any, context: Any) -> str:
+def _located(transform: Any, context: Any, opened: _Opener) -> str:
     source = str(transform.getSrc())
     try:
-        return f"{source} {_file_digest(Path(str(context.resolveFileLocation(source))))}"
-    except ocio.ExceptionMissingFile:
+        with opened(str(context.resolveFileLocation(source))) as handle:
+            return f"{source} {_digest(handle)}"
+    except (ocio.ExceptionMissingFile, OSError, KeyError):
         return f"{source} {_MISSING}"
 
 
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
-        return _MISSING
+def _file(path: str) -> AbstractContextManager[IO[bytes]]:
+    return Path(path).open("rb")
+
+
+@contextmanager
+def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(archive) as file, file.open(name) as handle:
+        yield handle
+
+
+def _digest(handle: IO[bytes]) -> str:
+    found = hashlib.sha256()
+    while part := handle.read(1 << 20):
+        found.update(part)
+    return found.hexdigest()

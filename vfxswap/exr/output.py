@@ -33,8 +33,11 @@ Record = Callable[[Fingerprint], None]
 
 
 def write_file(path: Path, parts: Sequence[Output], *, source: Path | None, record: Record | None = None) -> list[str]:
-    """Write `parts` atomically, those without pixels copied from `source`; returns what was lost, in words."""
-    with atomic.replacing(path) as temporary:
+    """Write `parts` atomically, those without pixels copied from `source`; returns what was lost, in words.
+
+    Files of a sequence come one after the other: whoever begins one sweeps the folder, `atomic.sweep`.
+    """
+    with atomic.replacing(path, swept=True) as temporary:
         # By name: the temporary file's extension says nothing.
         writer = oiio.ImageOutput.create("openexr")
         if writer is None:

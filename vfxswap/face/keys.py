@@ -31,6 +31,7 @@ _STIFF = 1e-3
 # Landmarks nearer together than this part of the face say nothing about its size and turn.
 _APART = 0.05
 _LEAST_PLACED = 2
+_FARTHEST = 1e7  # plate pixels
 # A matrix whose axes differ by more than this is no similarity.
 _SHEAR = 1e-3
 
@@ -59,7 +60,7 @@ class Key:
         for index, point in (self.landmarks or {}).items():
             if not 0 <= index < mesh.COUNT:
                 raise TrackError(f"landmark {index} does not exist", hint=f"there are 0..{mesh.COUNT - 1}")
-            if len(point) != 2 or not np.isfinite(point).all():
+            if len(point) != 2 or not all(abs(value) <= _FARTHEST for value in point):
                 raise TrackError(f"landmark {index} is at {point}", hint="give x,y in plate pixels")
         if self.similarity is not None:
             _check_similarity(self.similarity, pixel_aspect)

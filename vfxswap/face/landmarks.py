@@ -17,6 +17,7 @@ Where MediaPipe's numbers lie, and ours:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,6 +47,8 @@ _REACH = np.array([0.02, 0.02, 0.04, 0.07])
 
 # Pixels that are resampled at once.
 _BAND = 2**15
+_LEAST_ROWS = 16
+"""Of the crop: lower bands cost more in calls and margins than the cache gives back."""
 
 # The crop that they are all taken from is larger by this: what the reach asks for, and a pixel.
 _SHARED = 1.25
@@ -121,13 +124,15 @@ def crop(rgb: ModelRgb, matrix: Matrix23, *, size: int, border: int = cv2.BORDER
 def _crop(rgb: ModelRgb, matrix: Matrix23, *, size: int, border: int = cv2.BORDER_REPLICATE) -> F32:
     """`crop` with a fourth channel that says nothing: four are resampled in half the time of three.
 
-    Bands of rows are made one by one, so that what lies between plate and crop stays in the processor's cache.
+    Bands of rows are made one by one, so that what lies between plate and crop stays in the processor's cache. A turned
+    band slants over the plate; it is made as high as that, or most of the plate's rows would be taken many times.
     """
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     factor, back = max(1, round(1 / zoom)), invert(matrix)
     whole = Window(0, 0, rgb.shape[1], rgb.shape[0])
     result = np.empty((size, size, 4), np.float32)
-    rows = max(1, _BAND // (size * factor**2))
+    slant = size * abs(float(matrix[0, 1])) / max(zoom, 1e-9)
+    rows = max(_LEAST_ROWS, _BAND // (size * factor**2), math.ceil(slant))
     for top in range(0, size, rows):
         low = min(size, top + rows)
         corners = np.array([[0, top], [size, top], [0, low], [size, low]], np.float64)

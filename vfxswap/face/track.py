@@ -90,13 +90,16 @@ class Track:
             return self
         listed: dict[int, dict[int, FaceFrame]] = {frame: dict(pairs) for frame, pairs in self.frames.items()}
         for face, keys in self.keys.items():
-            applied = artist.apply(
-                self.solved(face),
-                keys,
-                frames=list(self.frames),
-                cuts=self.cuts,
-                pixel_aspect=self.pixel_aspect,
-            )
+            try:
+                applied = artist.apply(
+                    self.solved(face),
+                    keys,
+                    frames=list(self.frames),
+                    cuts=self.cuts,
+                    pixel_aspect=self.pixel_aspect,
+                )
+            except np.linalg.LinAlgError as problem:
+                raise TrackError(f"the keys of face {face} cannot be applied", hint="take them away") from problem
             for frame, found in applied.items():
                 listed[frame][face] = found
         return replace(self, frames={f: tuple(faces.items()) for f, faces in listed.items()}, keys={})
@@ -129,8 +132,10 @@ def load(path: Path) -> Track:
     )
     try:
         return _assemble(manifest, {name: archive.npy_array(data) for name, data in members.items()})
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as problem:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
         raise TrackError(f"the track is incomplete: {problem}", path=path, hint="track the plate again") from problem
+    except TrackError as problem:  # a key
+        raise TrackError(problem.message, path=path, hint=problem.hint) from problem
 
 
 def _from_version_1(manifest: archive.Manifest) -> archive.Manifest:
@@ -160,8 +165,9 @@ def choose(track: Track, which: int | str | None = None) -> int:
     named = [face.id for face in track.faces if face.name is not None and face.name == text]
     if named:
         return named[0]
-    if text.isdigit() and any(face.id == int(text) for face in track.faces):
-        return int(text)
+    indexed = [face.id for face in track.faces if str(face.id) == text]
+    if indexed:
+        return indexed[0]
     point = _point(text)
     if point is not None:
         hits = {face.id: _covers(track, face.id, point) for face in track.faces}
@@ -246,6 +252,7 @@ def _members(track: Track) -> dict[str, bytes]:
 def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Track:
     sources: list[Source] = [SOURCES[SOURCES.index(name)] for name in manifest["sources"]]
     frames: dict[int, list[tuple[int, FaceFrame]]] = {int(frame): [] for frame in manifest["frames"]}
+    _check_values(manifest, arrays)
     landmarks = arrays["landmarks.npy"]
     if landmarks.shape[1:] != (mesh.COUNT, 3) or any(
         len(arrays[f"{name}.npy"]) != len(landmarks)
@@ -268,6 +275,7 @@ def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Tr
             reasons=tuple(str(reason) for reason in reasons[i]),
         )
         frames[frame].append((int(arrays["face.npy"][i]), face))
+    aspect = float(manifest["pixel_aspect"])
     return Track(
         plate=str(manifest["plate"]),
         frames={frame: tuple(pairs) for frame, pairs in frames.items()},
@@ -278,16 +286,50 @@ def _assemble(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Tr
         gain=float(manifest["gain"]),
         colorspace=str(manifest["colorspace"]),
         config_id=str(manifest["config_id"]),
-        pixel_aspect=float(manifest["pixel_aspect"]),
+        pixel_aspect=aspect,
         still=bool(manifest["still"]),
         metadata={str(key): str(value) for key, value in manifest["metadata"].items()},
         cuts=tuple(int(frame) for frame in manifest["cuts"]),
         size=None if manifest["size"] is None else (int(manifest["size"][0]), int(manifest["size"][1])),
         keys={
-            int(face): {int(frame): _key(entry) for frame, entry in keys.items()}
+            int(face): {int(frame): _key(entry).check(pixel_aspect=aspect) for frame, entry in keys.items()}
             for face, keys in manifest["keys"].items()
         },
     )
+
+
+_FARTHEST = 1e7
+"""Plate pixels that nothing is further away than."""
+_SCALES = (1e-7, 1e3)
+"""Of a similarity: one over a face's height in pixels."""
+_ASPECTS = (1 / 16, 16.0)
+_MOST_FRAMES, _LAST_FRAME = 1_000_000, 1 << 31
+
+
+def _check_values(manifest: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> None:
+    """Refuse values that no tracker gives and no later step could use; ValueError in words."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not numbers")
+    shapes = {"box": (4,), "pose_deg": (3,), "similarity": (2, 3), "confidence": (), "presence": ()}
+    for name, shape in {**shapes, "frame": (), "face": (), "source": ()}.items():
+        if arrays[f"{name}.npy"].shape[1:] != shape:
+            raise ValueError(f"{name}.npy is of another shape")
+    if any(np.abs(arrays[f"{name}.npy"]).max(initial=0.0) > _FARTHEST for name in ("box", "landmarks")):
+        raise ValueError("a face is too far away")
+    if not ((arrays["confidence.npy"] >= 0) & (arrays["confidence.npy"] <= 1)).all():
+        raise ValueError("a confidence is not between 0 and 1")
+    scale = np.sqrt(np.abs(np.linalg.det(arrays["similarity.npy"][:, :, :2].astype(np.float64))))
+    if not ((scale >= _SCALES[0]) & (scale <= _SCALES[1])).all():
+        raise ValueError("a similarity is none")
+    if len(manifest["frames"]) > _MOST_FRAMES or any(abs(int(frame)) > _LAST_FRAME for frame in manifest["frames"]):
+        raise ValueError("frame numbers that no plate has")
+    if not _ASPECTS[0] <= float(manifest["pixel_aspect"]) <= _ASPECTS[1] or not 0 < float(manifest["gain"]) < np.inf:
+        raise ValueError("pixel aspect or gain cannot be")
+    if not all(entry["name"] is None or isinstance(entry["name"], str) for entry in manifest["faces"]):
+        raise ValueError("a face's name is no text")
+    if manifest["size"] is not None and not all(0 < int(side) <= _FARTHEST for side in manifest["size"]):
+        raise ValueError("the plate's size cannot be")
 
 
 def _key_json(key: Key) -> dict[str, Any]:

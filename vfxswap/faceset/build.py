@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from vfxswap import measure
+from vfxswap import atomic, measure
 from vfxswap.color import ColorConfig
 from vfxswap.errors import ConsentError, FacesetError, FrameError, PlateError, TrackError, UsageError, VfxSwapError
 from vfxswap.events import CancelToken
@@ -23,7 +23,7 @@ from vfxswap.faceset import quarantine
 from vfxswap.faceset.crops import PlateRecord, Row
 from vfxswap.faceset.cutting import Cutter
 from vfxswap.faceset.footage import Content, Footage, crop_name, plate_number
-from vfxswap.faceset.index import INDEX, Faceset, load, write
+from vfxswap.faceset.index import CROPS, INDEX, Faceset, load, write
 from vfxswap.faceset.journal import Journal
 from vfxswap.faceset.lock import Lock, discard
 from vfxswap.infer import Device
@@ -54,6 +54,7 @@ def build(
     progress: Report = lambda _stage, _done, _total: None,
     warn: Warn | None = None,
     cancel: CancelToken | None = None,
+    finish: Callable[[Faceset], object] = lambda _made: None,
 ) -> Faceset:
     """Make a faceset from plates of one performer, or add plates to one.
 
@@ -75,6 +76,7 @@ def build(
         warn: called with a FrameError for each frame that cannot be read, and with a TrackError for stills of which
             some show no face. None raises the former.
         cancel: polled between frames.
+        finish: called with the faceset before the build counts as finished: what it did not come to, the next does.
 
     Raises:
         ConsentError (also where the faces are not consistent with the references: nothing of the build then stays),
@@ -89,6 +91,7 @@ def build(
     size, config = _agreed(there, performer=performer, plates=plates, size=size)
     Grant.require_performer(grant, performer, origin=there.consents if there else ())
     builder = _Builder(folder, size=size, device=device, progress=progress, warn=warn, cancel=cancel, there=there)
+    builder.closed = there is not None and not append
     for footage in plates:
         builder.add(footage)
     found = builder.result()
@@ -110,6 +113,7 @@ def build(
         limits=quarantine.LIMITS.to_json(),
         rows=rows,
     )
+    finish(made)
     builder.journal.close()
     return made
 
@@ -133,11 +137,14 @@ def measured(folder: Path, plates: Sequence[Footage], *, performer: str, device:
 def _existing(folder: Path, *, append: bool) -> Faceset | None:
     if not (folder / INDEX).exists():
         return None
-    if not append:
-        raise UsageError(
-            f"{folder} already holds a faceset", hint="choose another --output, or add to it with --append"
-        )
+    # A build that was stopped after its index was written left its journal: the same command finds everything there.
+    if not append and not Journal(folder).left:
+        raise _taken(folder)
     return load(folder)
+
+
+def _taken(folder: Path) -> UsageError:
+    return UsageError(f"{folder} already holds a faceset", hint="choose another --output, or add to it with --append")
 
 
 def _agreed(
@@ -200,7 +207,10 @@ class _Builder:
         there: Faceset | None,
     ) -> None:
         self.journal = Journal(folder)
+        atomic.sweep(folder / CROPS)
         self.plates: list[PlateRecord] = list(there.plates) if there else []
+        self.closed = False
+        """Whether nothing may be added to what is there."""
         self._folder, self._size, self._device = folder, size, device
         self._progress, self._warn, self._cancel = progress, warn, cancel
         self._there = there
@@ -217,6 +227,8 @@ class _Builder:
         if any(plate.key == work.plate_key() for plate in self.plates) or self._all_cut(work):
             self._seen += 1
             return
+        if self.closed:
+            raise _taken(self._folder)
         missed: list[FrameError] = []
         without_face = self._stills(work, missed) if footage.stills else {}
         if not footage.stills:

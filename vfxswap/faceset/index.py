@@ -18,12 +18,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from vfxswap import __version__, align, archive, atomic, exr
+from vfxswap import __version__, align, archive, atomic, documents, exr
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.errors import FacesetError
 from vfxswap.face import mesh
@@ -53,7 +53,7 @@ THUMBNAILS: Final = "thumbnails.npy"
 CROPS: Final = "crops"
 
 _NEXT = ".next"
-_FAMILY: Final = "vfxswap.faceset"
+_LARGEST_CROP: Final = 8192
 _LOW_TRACK = "track confidence"
 
 
@@ -106,10 +106,20 @@ class Faceset:
 # ------------------------------------------------------------------------------------------------ reading
 
 
+def _file_name(name: str) -> str:
+    """A crop's name is that of a file in the faceset's own folder, and of nothing else."""
+    separators = "/\\:" if os.name == "nt" else "/"
+    if not name or any(sign in name for sign in separators) or documents.path_problem(f"{name}.vfxcrop"):
+        raise ValueError(f"{name[:80]!r} is not the name of a file in the faceset")
+    return name
+
+
 class _Entry(BaseModel):
     """A crop in `faceset.json`."""
 
-    name: str
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Annotated[str, AfterValidator(_file_name)]
     plate: str
     frame: int
     timecode: str | None = None
@@ -129,8 +139,10 @@ class _Entry(BaseModel):
 class _Index(BaseModel):
     """`faceset.json`, version 2."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     performer: str
-    size: int = Field(gt=0)
+    size: int = Field(gt=0, le=_LARGEST_CROP)
     config: str | None
     context: dict[str, str] = Field(default_factory=dict)
     consents: tuple[dict[str, str], ...]
@@ -148,7 +160,7 @@ def load(folder: Path) -> Faceset:
     """
     path = folder / INDEX
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = documents.json_value(documents.read_text(path, most=documents.LARGE))
     except FileNotFoundError:
         raise FacesetError(f"no faceset in {folder}", hint="make one with vfxswap faceset build") from None
     except (ValueError, OSError) as error:
@@ -163,18 +175,18 @@ def load(folder: Path) -> Faceset:
 def _checked(data: object, path: Path) -> _Index:
     """The index of this version, whatever version it was written by."""
     head: dict[str, Any] = data if isinstance(data, dict) else {}
-    family, _, number = str(head.get("schema", "")).partition("/")
-    known = family == _FAMILY and number.isdigit() and int(number) <= VERSION
-    if not known or head.get("template") != align.TEMPLATE:
-        newer = family == _FAMILY and number.isdigit() and int(number) > VERSION
+    number = documents.version_of(head.get("schema"), kind="faceset")
+    newer = number is not None and number > VERSION
+    if number is None or newer or head.get("template") != align.TEMPLATE:
+        said = [repr(head.get(name))[:80] for name in ("schema", "template")]
         raise FacesetError(
-            f"faceset has schema {head.get('schema')!r} and alignment {head.get('template')!r},"
+            f"faceset has schema {said[0]} and alignment {said[1]},"
             f" this vfxswap reads {SCHEMA!r} and {align.TEMPLATE!r}",
             path=path,
             hint="update vfxswap" if newer else "build it again",
         )
     try:
-        for version in range(int(number), VERSION):
+        for version in range(number, VERSION):
             head = _MIGRATIONS[version](head)
         return _Index.model_validate(head)
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
@@ -232,6 +244,8 @@ def _array(folder: Path, name: str, index: _Index, shape: tuple[int, ...], *, un
     found = archive.npy_array(_array_bytes(folder, name, index.sha256.get(name)))
     if found.shape != shape:
         raise ValueError(f"{name} holds {found.shape}, not {shape}")
+    if not (np.isfinite(found) | np.isnan(unknown)).all():
+        raise ValueError(f"{name} holds values that are not numbers")
     return found
 
 

@@ -38,6 +38,11 @@ class Journal:
         self._crops = folder / CROPS
         self._folder = folder / FOLDER
 
+    @property
+    def left(self) -> bool:
+        """Whether a build left it."""
+        return self._folder.is_dir()
+
     def crop(self, name: str, key: str) -> Row | None:
         """A crop that was made before of the very same, None if it has to be made."""
         path = self._folder / f"{name}.vfxcrop"
@@ -65,6 +70,7 @@ class Journal:
             version=_VERSION,
             manifest={"crop": entry(replace(row.crop, reasons=(), quarantined=None))},
             members={f"{part}.npy": archive.npy_bytes(np.asarray(a)) for part, a in zip(_ARRAYS, arrays, strict=True)},
+            swept=True,  # what is left of it goes with the folder
         )
 
     def track(self, key: str) -> Track | None:

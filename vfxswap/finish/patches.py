@@ -131,9 +131,10 @@ def _looked_at(now: F32, after: F32 | None) -> tuple[Patches, Patches]:
 def _difference(now: F32, after: F32) -> F32:
     """(N, SIDE, SIDE, 3) what changes from a frame to the next, but for a drift; scaled to the variance of one frame.
 
-    A slow drift adds a multiple of the gradients, the same for a whole patch (Lucas and Kanade 1981).
+    A slow drift adds a multiple of the gradients, the same for a whole patch (Lucas and Kanade 1981). They are those of
+    the patch without its grain, as far as that goes: grain in them would make the drift look smaller than it is.
     """
-    change, mean = now - after, (now + after) * np.float32(0.5)
+    change, mean = now - after, _soft(_soft((now + after) * np.float32(0.5)))
     slopes = np.stack([np.gradient(mean, axis=axis) for axis in (1, 2)]).reshape(2, len(now), -1)
     flat = change.reshape(len(now), -1)
     gram = np.einsum("inp,jnp->nij", slopes, slopes).astype(np.float64)
@@ -142,6 +143,15 @@ def _difference(now: F32, after: F32) -> F32:
     drift = np.linalg.solve(gram, right[..., None])[..., 0].astype(np.float32)
     rest = flat - np.einsum("ni,inp->np", drift, slopes)
     return np.asarray(rest.reshape(now.shape) * np.float32(np.sqrt(0.5)), np.float32)
+
+
+def _soft(patches: F32) -> F32:
+    """(N, SIDE, SIDE, 3) each pixel averaged with its neighbours, weights 1, 2, 1."""
+    for axis in (1, 2):
+        ends = [(1, 1) if a == axis else (0, 0) for a in range(patches.ndim)]
+        wide = np.moveaxis(np.pad(patches, ends, mode="edge"), axis, 0)
+        patches = np.asarray(np.moveaxis(wide[:-2] + 2 * wide[1:-1] + wide[2:], 0, axis) * np.float32(0.25), np.float32)
+    return patches
 
 
 def _finite(rgb: F32) -> NDArray[np.bool_]:

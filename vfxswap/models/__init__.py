@@ -24,11 +24,33 @@ def build(architecture: str, config: AutoencoderConfig, performers: tuple[str, .
 
 def config_from_json(architecture: str, data: Mapping[str, Any]) -> AutoencoderConfig:
     """The config that `to_json` gave; raises ModelError when architecture or fields are of another version."""
+    kind = _known(architecture)
     try:
-        config: AutoencoderConfig = _known(architecture).from_json(data)
-    except (TypeError, ValueError) as error:
+        _check_sizes(data)
+        config: AutoencoderConfig = kind.from_json(data)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"network sizes are damaged or of another version: {error}", hint="train again") from error
     return config
+
+
+_WIDEST, _LONGEST, _MOST_WEIGHTS = 1 << 16, 64, 1 << 32
+_KERNEL = 25
+"""Weights of the largest convolutions for each pair of channels."""
+
+
+def _check_sizes(data: Mapping[str, Any]) -> None:
+    """Sizes as a file has them: ValueError for what would take all memory, or forever, to build."""
+    widest, layers = 1, 8
+    for name, value in data.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        numbers = [part for part in parts if isinstance(part, int)]
+        most = _LONGEST if "residuals" in name else _WIDEST
+        if len(parts) > _LONGEST or any(not 0 <= part <= most for part in numbers):
+            raise ValueError(f"{name} is {str(value)[:60]}")
+        layers += sum(numbers) if "residuals" in name else len(parts)
+        widest = max(widest, *numbers, 1) if name != "resolution" else widest
+    if widest**2 * _KERNEL * layers > _MOST_WEIGHTS:
+        raise ValueError(f"{layers} layers of up to {widest} channels")
 
 
 def preset(name: str) -> AutoencoderConfig:

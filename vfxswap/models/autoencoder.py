@@ -84,6 +84,9 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.config = config
         self.performers = performers
+        taken = next((name for name in performers if hasattr(nn.ModuleDict, name)), None)
+        if taken is not None:  # ModuleDict keeps its modules beside its own methods
+            raise ModelError(f"a performer cannot be trained under the id {taken!r}", hint="give another performer id")
         self.encoder = architecture.encoder(config)
         self.bridge = architecture.bridge(config)
         self.decoders = nn.ModuleDict({name: architecture.decoder(config) for name in performers})

@@ -1,7 +1,8 @@
 """An exported network in 8-bit integers, for CPUs.
 
-Weights and activations of the convolutions become integers, each weight channel with its own scale; the first and the
-last convolution stay in float, because the picture's own steps would show: in them alone lies most of the loss.
+Weights and activations of the convolutions become integers, each weight channel with its own scale; the first
+convolution and the one that paints the picture stay in float, because the picture's own steps would show: in them alone
+lies most of the loss.
 Weights keep to 7 bits, so that CPUs with and without VNNI instructions add the same sums without overflow.
 """
 
@@ -29,8 +30,9 @@ MOST_LOSS_DB = 0.2
 
 _LEAST_CROPS = 8
 
-_KINDS = ("Conv", "Gemm", "MatMul", "LeakyRelu", "Add")
+_KINDS = ("Conv", "Gemm", "MatMul", "LeakyRelu", "Add", "Concat", "Resize")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
+_PICTURE = "rgb"
 
 
 def to_int8(data: bytes, calibration: Feeds) -> bytes:
@@ -58,7 +60,8 @@ def to_int8(data: bytes, calibration: Feeds) -> bytes:
         raise ModelError(
             f"the network takes {', '.join(wanted)}, there is {', '.join(calibration)}", hint="export in float32"
         )
-    weighted = [node.name for node in model.graph.node if node.op_type in _WEIGHTED]
+    first = next(node.name for node in model.graph.node if node.op_type in _WEIGHTED)
+    in_float = [first, _painting(model)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         logger = logging.getLogger()
@@ -72,7 +75,7 @@ def to_int8(data: bytes, calibration: Feeds) -> bytes:
                 _Reader(calibration),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(_KINDS),
-                nodes_to_exclude=[weighted[0], weighted[-1]],
+                nodes_to_exclude=in_float,
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
@@ -82,6 +85,15 @@ def to_int8(data: bytes, calibration: Feeds) -> bytes:
             logger.setLevel(level)
         small = onnx.load(path)
     return bytes(small.SerializeToString(deterministic=True))
+
+
+def _painting(model: onnx.ModelProto) -> str:
+    """The name of the layer that the picture comes from: other outputs may be computed after it."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    node = makers[_PICTURE]
+    while node.op_type not in _WEIGHTED:
+        node = makers[node.input[0]]
+    return str(node.name)
 
 
 def loss_db(full: bytes, small: bytes, *, feeds: Feeds, truth: AnyArray, inside: AnyArray) -> float:

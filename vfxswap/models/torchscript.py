@@ -217,6 +217,8 @@ def _source(resolution: int, told: Told | None) -> str:
 def _cleaned(data: bytes) -> bytes:
     """The archive without source positions: those name files of this machine, and torch 1.6 cannot read them.
 
+    Nor with the hash over them, which no two runs have in common: the same network gives the same bytes.
+
     Raises:
         ModelError: it has a word that torch 1.6 does not know.
     """
@@ -229,7 +231,7 @@ def _cleaned(data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
-            if not name.endswith(".debug_pkl"):
+            if not name.endswith((".debug_pkl", "/serialization_id")):
                 target.writestr(zipfile.ZipInfo(name, _EPOCH), source.read(name))
     return out.getvalue()
 

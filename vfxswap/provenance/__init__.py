@@ -22,6 +22,7 @@ from vfxswap.provenance.records import (
     Source,
     Statement,
 )
+from vfxswap.provenance.reports import cover, report_path
 from vfxswap.provenance.shards import sequences
 from vfxswap.provenance.verifying import Finding, Report, SequenceReport, Trust, verify
 from vfxswap.provenance.words import facts
@@ -43,6 +44,7 @@ __all__ = [
     "Source",
     "Statement",
     "Trust",
+    "cover",
     "embed",
     "facts",
     "manifest_path",
@@ -51,6 +53,7 @@ __all__ = [
     "own_ring",
     "public_file",
     "read_manifest",
+    "report_path",
     "sequences",
     "verify",
 ]

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from vfxswap import documents
 from vfxswap.errors import ProvenanceError
 from vfxswap.provenance.records import Statement
 from vfxswap.trust.canonical import Document, dsse_bytes
@@ -29,7 +30,11 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 SIGNERS: Final = ("render", "production")
 """The key roles that may sign a manifest."""
 
-_LARGEST = 1 << 30
+_LARGEST = 1 << 28
+"""Bytes of a manifest: 100,000 frames with three passes each have less."""
+
+_MOST_COMMAS = 10_000
+"""An envelope is one long text and its signatures: what holds more parts than this is none, and is not taken apart."""
 
 
 class Rule(StrEnum):
@@ -43,6 +48,7 @@ class Rule(StrEnum):
     EXTRA = "VS-PRV-006"  # a file that no manifest names
     SIDECAR = "VS-PRV-007"  # the C2PA sidecar or the hash list does not belong to the manifest
     SHARD = "VS-PRV-008"  # a frame's shard is damaged, or says something else than the manifest
+    REPORT = "VS-PRV-009"  # a QC report is not the one that was signed
 
 
 def refusal(rule: Rule, message: str, *, hint: str, path: Path | None = None) -> ProvenanceError:
@@ -122,8 +128,9 @@ def sidecar_path(folder: Path, sequence: str) -> Path:
 
 
 def hash_list(statement: Statement) -> bytes:
-    """The hashes of all files as `sha256sum -c` reads them."""
-    return "".join(f"{subject.digest.sha256}  {subject.name}\n" for subject in statement.subject).encode()
+    """The hashes of all files of the frames as `sha256sum -c` reads them."""
+    files = (file for entry in statement.predicate.frames for file in entry.files)
+    return "".join(f"{file.sha256}  {file.name}\n" for file in files).encode()
 
 
 def envelope(statement: Statement, signer: PrivateKey) -> bytes:
@@ -157,6 +164,9 @@ def read(path: Path) -> Manifest:
     try:
         return _parsed(data, path)
     except (ValueError, RecursionError) as error:
+        other = documents.version_problem(error) if isinstance(error, ValidationError) else None
+        if other is not None:
+            raise refusal(Rule.MANIFEST, other[0], hint=other[1], path=path) from error
         reason = _first(error) if isinstance(error, ValidationError) else str(error)
         raise refusal(
             Rule.MANIFEST, f"the manifest is damaged: {reason}", hint="get it again from whoever made it", path=path
@@ -165,7 +175,9 @@ def read(path: Path) -> Manifest:
 
 def _parsed(data: bytes, path: Path) -> Manifest:
     if len(data) > _LARGEST:
-        raise ValueError("larger than 1 GiB")
+        raise ValueError(f"larger than {_LARGEST >> 20} MiB")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > _MOST_COMMAS:
+        raise ValueError("no envelope")
     json.loads(data.decode(), object_pairs_hook=_unique)
     outer = _Envelope.model_validate_json(data)
     payload = _bytes(outer.payload)

@@ -10,9 +10,9 @@ from pathlib import Path
 from vfxswap import atomic, exr
 from vfxswap.archive import sha256
 from vfxswap.errors import ProvenanceError
-from vfxswap.provenance import lock, manifest, naming, shards, sidecar
+from vfxswap.provenance import lock, manifest, naming, reports, shards, sidecar
 from vfxswap.provenance.manifest import Clock, Rule, refusal
-from vfxswap.provenance.records import FrameEntry, Making, Predicate, Shard, Sidecar, Signing, Statement
+from vfxswap.provenance.records import FrameEntry, Making, Predicate, QcEntry, Shard, Sidecar, Signing, Statement
 from vfxswap.trust.canonical import now_utc
 from vfxswap.trust.keys import PrivateKey
 
@@ -29,6 +29,8 @@ class Merged:
         unrecorded: files of the sequence that no shard speaks of: they are not in the manifest.
         damaged: shards that cannot be read.
         c2pa: why there is no C2PA sidecar; empty where there is one.
+        qc: the QC reports that the manifest names.
+        other_qc: QC reports that are not of these frames, and not in it.
     """
 
     path: Path
@@ -38,6 +40,8 @@ class Merged:
     unrecorded: tuple[str, ...]
     damaged: tuple[Path, ...]
     c2pa: str
+    qc: tuple[str, ...] = ()
+    other_qc: tuple[str, ...] = ()
 
     @property
     def flaws(self) -> tuple[str, ...]:
@@ -84,7 +88,8 @@ def merge(
             hint = "render it; frames that were rendered without a record are rendered again by the same command"
             raise refusal(Rule.MANIFEST, f"no frame of {sequence} in {folder} has a record", hint=hint)
         _check_alike(there.values())
-        bare = _predicate(sequence, there.values(), Signing(time=clock()))
+        found_qc = reports.beside(folder, sequence, {frame: shard.main.sha256 for frame, shard in there.items()})
+        bare = _predicate(sequence, there.values(), Signing(time=clock()), qc=found_qc.entry)
         path = manifest.manifest_path(folder, sequence)
         problem = sidecar.problem() if with_sidecar else "it was not asked for"
         fresh = not _stands(path, bare, signer, with_sidecar=not problem)
@@ -94,7 +99,8 @@ def merge(
     known = naming.shapes(there.values())
     loose = tuple(n for n in naming.visible(folder) if n not in recorded and naming.frame_of(n, known) is not None)
     missing = naming.asked(shard.made.job.frames for shard in there.values()) - set(there)
-    return Merged(path, len(there), fresh, naming.compact(missing), loose, found.damaged, problem)
+    qc = tuple(entry.name for entry in found_qc.ours)
+    return Merged(path, len(there), fresh, naming.compact(missing), loose, found.damaged, problem, qc, found_qc.others)
 
 
 def _exists(folder: Path, shard: Shard) -> bool:
@@ -117,7 +123,7 @@ def _check_alike(found: Iterable[Shard]) -> None:
     )
 
 
-def _predicate(sequence: str, found: Iterable[Shard], signing: Signing) -> Predicate:
+def _predicate(sequence: str, found: Iterable[Shard], signing: Signing, *, qc: tuple[QcEntry, ...] | None) -> Predicate:
     makings: list[Making] = []
     frames = []
     for shard in found:
@@ -134,7 +140,7 @@ def _predicate(sequence: str, found: Iterable[Shard], signing: Signing) -> Predi
             )
         )
     return Predicate.model_validate(
-        {"sequence": sequence, "signing": signing, "made": tuple(makings), "frames": tuple(frames)}
+        {"sequence": sequence, "signing": signing, "made": tuple(makings), "frames": tuple(frames), "qc": qc}
     )
 
 

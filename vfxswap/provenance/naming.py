@@ -52,7 +52,7 @@ def visible(folder: Path) -> Iterator[str]:
 def asked(ranges: Iterable[str]) -> set[int]:
     """All the frames of ranges as jobs write them; one that cannot be read names none."""
     wanted: set[int] = set()
-    for text in ranges:
+    for text in set(ranges):  # ten thousand frames of one job name the same ten thousand frames
         try:
             wanted |= set(FrameRange.parse(text))
         except UsageError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -80,7 +82,7 @@ class Job(Document):
     @property
     def sha256(self) -> str:
         """Of its canonical JSON."""
-        return digest(self.model_dump(mode="json"))
+        return hashlib.sha256(_canonical(self.model_dump_json())).hexdigest()
 
 
 class ModelEntry(Document):
@@ -172,7 +174,7 @@ class Shard(_Frame):
             made=made,
             sha256="",
         )
-        return bare.model_copy(update={"sha256": digest(bare._rest())})
+        return bare.model_copy(update={"sha256": bare._digest()})
 
     def of_job(self, made: Making) -> Shard:
         """This shard for the job of `made`; consents and software stay those that it was rendered with."""
@@ -189,12 +191,18 @@ class Shard(_Frame):
 
     @model_validator(mode="after")
     def _digest_fits(self) -> Self:
-        if digest(self._rest()) != self.sha256:
+        if self._digest() != self.sha256:
             raise ValueError("sha256 is not the hash of the rest: the shard is damaged")
         return self
 
-    def _rest(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+    def _digest(self) -> str:
+        """Of the canonical JSON of all but `sha256`. What a shot's frames have in common is made canonical once."""
+        rest = self.model_dump(mode="json", by_alias=True, exclude={"sha256", "made"})
+        parts = {name: rfc8785.dumps(value) for name, value in rest.items()}
+        parts["made"] = _canonical(self.made.model_dump_json(by_alias=True))
+        return hashlib.sha256(
+            b"{" + b",".join(b'"%b":%b' % (n.encode(), parts[n]) for n in sorted(parts)) + b"}"
+        ).hexdigest()
 
 
 class FrameEntry(_Frame):
@@ -205,6 +213,13 @@ class FrameEntry(_Frame):
 
 class Sidecar(Document):
     """The C2PA sidecar that was made with the signature."""
+
+    name: FileName
+    sha256: Sha256
+
+
+class QcEntry(Document):
+    """A report of QC about the frames, in the same folder. `sha256`: of its bytes."""
 
     name: FileName
     sha256: Sha256
@@ -228,6 +243,7 @@ class Predicate(Document):
     signing: Signing
     made: Annotated[tuple[Making, ...], Field(min_length=1)]
     frames: Annotated[tuple[FrameEntry, ...], Field(min_length=1)]
+    qc: Annotated[tuple[QcEntry, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -259,7 +275,10 @@ class Subject(Document):
 
 
 class Statement(Document):
-    """An in-toto Statement v1 about every file of a sequence. Its subjects are the files of its frames, in order."""
+    """An in-toto Statement v1 about every file of a sequence.
+
+    Its subjects are the files of its frames, in order, then its QC reports.
+    """
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT_TYPE, alias="_type")
     subject: tuple[Subject, ...]
@@ -269,12 +288,12 @@ class Statement(Document):
     @classmethod
     def about(cls, predicate: Predicate) -> Self:
         """The statement whose subjects are the files of `predicate`."""
-        return cls.model_validate({"subject": tuple(_subjects(predicate.frames)), "predicate": predicate})
+        return cls.model_validate({"subject": tuple(_subjects(predicate)), "predicate": predicate})
 
     @model_validator(mode="after")
     def _subjects_fit(self) -> Self:
-        if self.subject != tuple(_subjects(self.predicate.frames)):
-            raise ValueError("the subjects are not the files of the frames")
+        if self.subject != tuple(_subjects(self.predicate)):
+            raise ValueError("the subjects are not the files of the frames and the reports")
         if len({subject.name for subject in self.subject}) != len(self.subject):
             raise ValueError("a file is there twice")
         return self
@@ -284,10 +303,16 @@ class Statement(Document):
         return rfc8785.dumps(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def _subjects(frames: Iterable[FrameEntry]) -> Iterable[Subject]:
-    for entry in frames:
-        for file in entry.files:
-            yield Subject(name=file.name, digest=Digest(sha256=file.sha256))
+def _subjects(predicate: Predicate) -> Iterable[Subject]:
+    files: list[FileEntry | QcEntry] = [file for entry in predicate.frames for file in entry.files]
+    for file in (*files, *(predicate.qc or ())):
+        yield Subject(name=file.name, digest=Digest(sha256=file.sha256))
+
+
+@functools.lru_cache(maxsize=64)
+def _canonical(text: str) -> bytes:
+    """The canonical JSON of a document, from any JSON of it."""
+    return rfc8785.dumps(json.loads(text))
 
 
 def digest(value: Any) -> str:

@@ -38,8 +38,8 @@ def entry(name: str, found: exr.Fingerprint) -> FileEntry:
 
 
 def write(output: Path, shard: Shard) -> None:
-    """Write a shard atomically; raises OutputError or ResourceError."""
-    atomic.write_bytes(path(output, shard.sequence, shard.frame), encoded(shard))
+    """Write a shard atomically, into a folder that was swept; raises OutputError or ResourceError."""
+    atomic.write_bytes(path(output, shard.sequence, shard.frame), encoded(shard), swept=True)
 
 
 def encoded(shard: Shard) -> bytes:

@@ -13,7 +13,7 @@ from typing import Literal
 from vfxswap import exr
 from vfxswap.archive import sha256
 from vfxswap.errors import ProvenanceError, VfxSwapError
-from vfxswap.provenance import manifest, naming, shards, sidecar
+from vfxswap.provenance import manifest, naming, reports, shards, sidecar
 from vfxswap.provenance.manifest import Clock, Manifest, Rule
 from vfxswap.provenance.records import FileEntry, FrameEntry
 from vfxswap.trust.canonical import now_utc
@@ -31,6 +31,7 @@ Kind = Literal[
     "extra",
     "sidecar",
     "shard",
+    "report",
 ]
 """rewritten: other bytes, the same pixels, such as after another compression."""
 
@@ -74,6 +75,7 @@ class SequenceReport:
         files: how many are as they were signed.
         c2pa: what the sidecar is worth, in words.
         findings: empty where everything is as it was signed, by a key that is trusted.
+        qc: what the QC reports beside it are worth, in words.
     """
 
     manifest: Path
@@ -83,6 +85,7 @@ class SequenceReport:
     files: int
     c2pa: str
     findings: tuple[Finding, ...]
+    qc: str = "none"
 
 
 @dataclass(frozen=True)
@@ -190,9 +193,11 @@ def _sequence(
     findings += _shard_findings(found, besides={one.frame for one in about_files})
     said, beside = _beside(found)
     findings += beside
+    qc, about_reports = _reports(found)
+    findings += about_reports
     if accept_rewritten:
         good += sum(one.kind == "rewritten" for one in about_files)
-    return SequenceReport(found.path, found.sequence, predicate.signing.time, signers, good, said, tuple(findings))
+    return SequenceReport(found.path, found.sequence, predicate.signing.time, signers, good, said, tuple(findings), qc)
 
 
 def _signature_findings(signers: Sequence[Signer], signed: datetime, now: datetime) -> Iterator[Finding]:
@@ -335,6 +340,25 @@ def _beside(found: Manifest) -> tuple[str, list[Finding]]:
         findings.append(Finding(Rule.SIDECAR, "sidecar", f"C2PA says: {wrong}", named.name))
         return "not valid", findings
     return "valid" + ("" if trusted else ", by a self-made certificate that C2PA tools do not trust"), findings
+
+
+def _reports(found: Manifest) -> tuple[str, list[Finding]]:
+    """What the QC reports are worth, and which of those that were signed are not there as they were."""
+    named = found.statement.predicate.qc or ()
+    findings, words = [], []
+    for entry in named:
+        now = _hash(found.folder / entry.name)
+        if now == entry.sha256:
+            words.append(f"{entry.name} as signed")
+            continue
+        state, text = (
+            ("gone", "the QC report is gone") if now is None else ("changed", "it is not the one that was signed")
+        )
+        findings.append(Finding(Rule.REPORT, "report", text, entry.name))
+        words.append(f"{entry.name} {state}")
+    known = {entry.name for entry in named}
+    words += [f"{name} not signed" for name in reports.names(found.folder, found.sequence) if name not in known]
+    return ", ".join(words) or "none", findings
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -36,6 +36,7 @@ def facts(found: Manifest) -> dict[str, str]:
         "files": f"{len(found.statement.subject)}" + (f", {max(per)} for each frame" if max(per) > 1 else ""),
         "signed": format_time(predicate.signing.time) + ", by the signer's own clock",
         "signed by (unchecked)": ", ".join(kid for kid, _ in found.signatures),
+        "QC reports": ", ".join(entry.name for entry in predicate.qc or ()) or "none",
         "C2PA sidecar": predicate.signing.c2pa.name if predicate.signing.c2pa else "none",
     }
 

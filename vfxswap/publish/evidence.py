@@ -6,12 +6,12 @@ the sha256 that the signed manifest has of that frame's file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vfxswap import documents
 from vfxswap.archive import sha256
 from vfxswap.errors import OutputError
 
@@ -56,22 +56,24 @@ def read(path: Path, hashes: Mapping[int, str]) -> Evidence:
         OutputError: there is none, or it is none.
     """
     try:
-        data = path.read_bytes()
-        value = json.loads(data)
+        data = documents.read_bytes(path, most=documents.LARGE)
+        value = documents.json_value(data)
         if value["schema"] != SCHEMA:
-            raise ValueError(f"it says schema {value['schema']!r}, not {SCHEMA!r}")
+            if other := documents.other_version(value["schema"], SCHEMA):
+                raise OutputError(other[0], path=path, hint=other[1])
+            raise ValueError(f"it says schema {str(value['schema'])[:80]!r}, not {SCHEMA!r}")
         found = {int(entry["frame"]): entry for entry in value["frames"]}
         limits = {str(entry["name"]): entry["most"] for entry in value["limits"]}
+        limit = None if limits.get("flicker") is None else float(limits["flicker"])
         ours = {frame: _measured(entry) for frame, entry in found.items() if hashes.get(frame) == entry["sha256"]}
     except FileNotFoundError:
         raise OutputError(f"no such file: {path}", hint="make it with vfxswap qc, or leave --qc out") from None
     except OSError as error:
         raise OutputError(f"cannot read it: {error.strerror}", path=path, hint="check its permissions") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise OutputError(f"no QC report: {error}", path=path, hint="make it again with vfxswap qc") from error
     foreign = tuple(sorted(frame for frame in found if frame not in ours and frame in hashes))
-    limit = limits.get("flicker")
-    return Evidence(ours, foreign, None if limit is None else float(limit), sha256(data))
+    return Evidence(ours, foreign, limit, sha256(data))
 
 
 def _measured(entry: Mapping[str, Any]) -> Measured:

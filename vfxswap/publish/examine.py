@@ -161,7 +161,9 @@ def _seen(
     read = tuple(one.frame for one in looked if one.pixels)
     facts.setdefault("frames_read", {})[item.name] = f"{len(read)} of {len(item.frames)}"
     if request.qc is not None:
+        named = () if manifest is None else manifest.statement.predicate.qc or ()
         facts["qc_sha256"] = found.sha256
+        facts.setdefault("qc_signed", {})[item.name] = found.sha256 in {entry.sha256 for entry in named}
     return Seen(item, manifest, tuple(findings), there.misnamed, read)
 
 

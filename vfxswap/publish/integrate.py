@@ -28,6 +28,7 @@ from vfxswap.provenance import FileEntry, Manifest, lock, manifest
 from vfxswap.provenance.manifest import Clock
 from vfxswap.provenance.manifest import Rule as Recorded
 from vfxswap.provenance.manifest import refusal as recorded
+from vfxswap.provenance.records import QcEntry
 from vfxswap.publish import consent
 from vfxswap.publish.examine import Report, Seen
 from vfxswap.publish.request import Request, name_of
@@ -106,6 +107,9 @@ def integrate(report: Report, *, sink: EventSink, cancel: CancelToken, clock: Cl
             extra = [path for one in report.seen for path in _beside(one)]
             for path in extra:
                 _copy(path, temporary / path.name, None)
+            reports = [pair for one in report.seen for pair in _reports(one)]
+            for path, entry in reports:
+                _copy(path, temporary / entry.name, entry)
             grants = _authorize(report)
             atomic.write_text(temporary / RECORD, record(report, number, grants, clock=clock))
             _close(temporary)
@@ -117,7 +121,7 @@ def integrate(report: Report, *, sink: EventSink, cancel: CancelToken, clock: Cl
         done = request.into / name_of(number)
         with contextlib.suppress(OSError):  # the files in it are closed already
             done.chmod(0o555)
-    return Published(done, number, len(work) + len(extra))
+    return Published(done, number, len(work) + len(extra) + len(reports))
 
 
 def next_version(into: Path) -> int:
@@ -215,6 +219,13 @@ def _beside(one: Seen) -> Iterator[Path]:
             yield path
 
 
+def _reports(one: Seen) -> Iterator[tuple[Path, QcEntry]]:
+    """The QC reports that the manifest names."""
+    found = _manifest(one)
+    for entry in found.statement.predicate.qc or ():
+        yield found.folder / entry.name, entry
+
+
 # -------------------------------------------------------------------------------------------------- files
 
 
@@ -231,7 +242,7 @@ def _copy_all(work: Sequence[tuple[Path, FileEntry]], into: Path, *, sink: Event
             raise
 
 
-def _copy(source: Path, target: Path, file: FileEntry | None) -> None:
+def _copy(source: Path, target: Path, file: FileEntry | QcEntry | None) -> None:
     """Copy a file; raises ProvenanceError where it is not the one that was signed."""
     digest = hashlib.sha256()
     try:

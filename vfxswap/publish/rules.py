@@ -356,6 +356,13 @@ RULES: Final[tuple[Rule, ...]] = (
         Repair.RENDER,
     ),
     Rule(
+        "VS-PRV-009",
+        Area.PROVENANCE,
+        "a QC report is not the one that was signed",
+        "edited, deleted, or made again without signing",
+        "make it again: vfxswap qc --overwrite; or sign what is there: vfxswap provenance finalise OUT",
+    ),
+    Rule(
         "VS-PRV-010",
         Area.PROVENANCE,
         "the frames were rendered for something else",

@@ -223,8 +223,10 @@ MEASURES: Final[tuple[Measure, ...]] = (
         "realism",
         "realism",
         "",
-        "does not look real ({0:.2f})",
-        "The model's own discriminator, where the model carries one.",
+        "",
+        "Whether tiles of the face's texture look as usual as the plate's own: 1, they do; 0, each looks stranger.",
+        least=0.5,
+        low="its texture is not the plate's ({0:.2f})",
     ),
 )
 BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}

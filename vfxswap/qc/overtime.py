@@ -1,6 +1,6 @@
 """Measures that need the frames around a frame, or the whole shot: made when all frames have been looked at.
 
-Of every frame some 10 KB are kept (`Look`), so that a long shot fits in memory.
+Of every frame some 17 KB are kept (`Look`), so that a long shot fits in memory.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from vfxswap.face import mesh
 from vfxswap.pixels import F64, AnyArray
+from vfxswap.qc import realism
 from vfxswap.qc.chip import FACE
 from vfxswap.qc.reading import Doing
 
@@ -42,6 +43,7 @@ class Look:
         does: what plate and output do; None unread.
         who: (2, 128) embeddings of plate and output; None unread.
         motion: change of plate and output since the frame before; None where there is none.
+        tiles: of the replaced face's texture, and the plate's; None where too little of it is seen.
     """
 
     frame: int
@@ -56,6 +58,7 @@ class Look:
     who: F64 | None = None
     motion: tuple[float, float] | None = None
     turned: bool = False
+    tiles: realism.Tiles | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -72,6 +75,8 @@ def finish(looks: Sequence[Look], *, cuts: Sequence[int], likeness: F64 | None, 
     _agreement(looks)
     _tone(looks)
     _gap(looks)
+    for look, score in zip(looks, realism.scores([look.tiles for look in looks]), strict=True):
+        look.values["realism"] = score
     for run in runs(looks, cuts):
         _within(run)
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vfxswap import documents
 from vfxswap.errors import OutputError
 
 SCHEMA: Final = "vfxswap.qc/1"
@@ -90,7 +91,9 @@ class QcReport(_Record):
     output: Input
     face: str
     layers: Literal["comp", "ingredients"]
-    manifest_sha256: str | None = Field(description="of the provenance manifest beside the output, null without one")
+    manifest_sha256: str | None = Field(
+        description="of the provenance manifest as it was; signing this report into it changes it; null without one"
+    )
     limits: tuple[LimitEntry, ...]
     unmeasured: dict[str, str] = Field(description="measure -> why no frame has it")
     summary: Summary
@@ -116,9 +119,14 @@ def read(path: Path) -> QcReport:
         OutputError: there is none, or it is none.
     """
     try:
-        return QcReport.model_validate_json(path.read_bytes())
+        return QcReport.model_validate_json(documents.read_bytes(path, most=documents.LARGE))
     except FileNotFoundError:
         raise OutputError(f"no such file: {path}", hint="make it with vfxswap qc") from None
+    except documents.TooLargeError as error:
+        raise OutputError(f"no QC report: {error}", path=path, hint="make it again with vfxswap qc") from error
     except (OSError, ValidationError) as error:
+        other = documents.version_problem(error) if isinstance(error, ValidationError) else None
+        if other is not None:
+            raise OutputError(other[0], path=path, hint=other[1]) from error
         reason = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error.strerror
         raise OutputError(f"no QC report: {reason}", path=path, hint="make it again with vfxswap qc") from error

@@ -20,7 +20,7 @@ from vfxswap.geometry import transform
 from vfxswap.pixels import F32, F64
 from vfxswap.plate import Plate
 from vfxswap.qc import chip as chips
-from vfxswap.qc import overtime, records, surface
+from vfxswap.qc import overtime, realism, records, surface
 from vfxswap.qc.chip import Chip, Mask
 from vfxswap.qc.limits import BY_NAME, MEASURES, judge
 from vfxswap.qc.overtime import INNER, Look
@@ -37,7 +37,7 @@ _SIDEWAYS_DEG = 30.0
 _LEAST_COVER = 40.0
 _FEW = 5
 _NEARLY = 0.9
-_NO_MODEL: Final = "no model is opened by QC, and models carry no discriminator"
+_FEW_TILES: Final = "the plate's own texture is known from too few frames, or too little of the face was replaced"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class _Frame:
 def check(request: Request, *, sink: EventSink, cancel: CancelToken) -> records.QcReport:
     """Look at every frame that plate and output have, and report.
 
-    Frames are read once, one ahead; of each some 10 KB are kept, so memory does not grow with the shot's pictures.
+    Frames are read once, one ahead; of each some 17 KB are kept, so memory does not grow with the shot's pictures.
 
     Raises:
         PlateError: plate and output have no frame in common or differ in size. TrackError: no such face.
@@ -170,6 +170,7 @@ class _Scan:
             cover=np.clip(chips.cells(cut.cover) * 255 + 0.5, 0, 255).astype(np.uint8),
             face=chips.cells(chips.polygon(points, mesh.OVAL).astype(np.float32)) > 0.5,
             motion=self._motion(frame, cut, points),
+            tiles=realism.tiles(cut, where),
         )
         if not cut.changed.any():
             look.notes.append("nothing was replaced")
@@ -275,7 +276,7 @@ def _input(plate: Plate, frames: FrameRange) -> records.Input:
 
 
 def _unmeasured(request: Request, reports: Sequence[records.FrameReport]) -> dict[str, str]:
-    reasons = {"realism": _NO_MODEL}
+    reasons = {"realism": _FEW_TILES}
     if request.likeness is None:
         reasons["to_likeness"] = "no reference of the likeness was given"
     empty = [m.name for m in MEASURES if all(one.values[m.name] is None for one in reports)]

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vfxswap import atomic
+from vfxswap import atomic, documents
 from vfxswap.errors import ModelError
 from vfxswap.train.config import TrainConfig
 from vfxswap.vfxmodel import Condition, Performers
@@ -27,7 +27,11 @@ STATE = "state.json"
 LATEST, BEST = "latest", "best"
 
 _PATTERN = "checkpoint-*.safetensors"
+_HALF = ".tmp??????"
+"""What safetensors writes to before it takes the name that it was given; a run that was killed then leaves it."""
 _HEADER = "state"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_ANEW = "train again in another folder"
 _OS_ERROR = re.compile(r"os error (\d+)")
 _WINDOWS_FULL = {39: errno.ENOSPC, 112: errno.ENOSPC}
 
@@ -117,7 +121,7 @@ def save(folder: Path, *, tensors: Mapping[str, Tensor], state: State) -> None:
         ResourceError: the disk is full. OutputError: no permission. What was there before is then still there.
     """
     atomic.make_folder(folder)
-    atomic.sweep(folder)
+    _sweep(folder)
     name = f"checkpoint-{state.step:08d}.safetensors"
     whole = state.model_copy(update={"tensors": name})
     text = whole.model_dump_json(by_alias=True, indent=1) + "\n"
@@ -137,6 +141,20 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], header: str) -> No
             raise
         number = int(code[1])
         raise OSError(_WINDOWS_FULL.get(number, number), str(error)) from error
+
+
+def tidy(folder: Path) -> None:
+    """Do what a run that was killed right after its last checkpoint did not come to."""
+    newest = load_state(folder)
+    if newest is not None:
+        _sweep(folder)
+        _thin(folder, newest)
+
+
+def _sweep(folder: Path) -> None:
+    atomic.sweep(folder)
+    for stale in folder.glob(_HALF):
+        stale.unlink(missing_ok=True)
 
 
 def _thin(folder: Path, newest: State) -> None:
@@ -223,10 +241,14 @@ def load_state(folder: Path) -> State | None:
     """The newest checkpoint's JSON, or None in a folder without one; raises ModelError when it is damaged."""
     path = folder / STATE
     try:
-        return State.model_validate_json(path.read_bytes())
+        return State.model_validate_json(documents.read_bytes(path, most=documents.LARGE))
     except FileNotFoundError:
         return None
+    except documents.TooLargeError as error:
+        raise ModelError(f"training state is {error}", path=path, hint="train again in another folder") from error
     except ValidationError as error:
+        if (other := documents.version_problem(error)) is not None:
+            raise ModelError(other[0], path=path, hint=other[1]) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"]) or "not JSON"
         raise ModelError(
@@ -283,14 +305,20 @@ def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, T
 
 
 def unpack_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put moments saved by `pack_optimizer` back."""
+    """Put moments saved by `pack_optimizer` back; raises ModelError when they are not those of these weights."""
     whole = optimizer.state_dict()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith(f"{prefix}/"):
-            _, index, name = key.rsplit("/", 2)
+            index, _, name = key.removeprefix(f"{prefix}/").partition("/")
+            if not (index.isascii() and index.isdigit() and len(index) < 9 and int(index) < len(parameters)):
+                raise ModelError(f"checkpoint has moments of weight {index[:40]!r}", hint=_ANEW)
             state.setdefault(int(index), {})[name] = _laid_out_like(parameters[int(index)], value)
+    for number, moments in state.items():
+        shapes = {name: tuple(value.shape) for name, value in moments.items() if name != "step"}
+        if "step" not in moments or shapes != dict.fromkeys(_MOMENTS, tuple(parameters[number].shape)):
+            raise ModelError(f"checkpoint has other moments than weight {number} has", hint=_ANEW)
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 

@@ -41,13 +41,13 @@ class TrainConfig(BaseModel):
     adversary_from: float = Field(default=0.6, ge=0, le=1)
     """Part of the budget after which the discriminator joins."""
     adversary_weight: float = Field(default=0.03, ge=0)
-    code_noise: float = Field(default=1.0, ge=0)
+    code_noise: float = Field(default=0.35, ge=0)
     """Standard deviation of the noise that codes travel with at first."""
-    least_noise: float = Field(default=0.1, ge=0, le=1)
+    least_noise: float = Field(default=0.4, ge=0, le=1)
     """The part of it that is left when it has ebbed, at five sixths of the budget and later."""
     code_power: float = Field(default=3e-5, ge=0)
     """Price of a code's power; codes travel with unit noise."""
-    confusion_weight: float = Field(default=0.02, ge=0)
+    confusion_weight: float = Field(default=0.04, ge=0)
     """How much the encoder pays when its codes tell the performers apart."""
     matching_weight: float = Field(default=0.2, ge=0)
     gradient_penalty: float = Field(default=1.0, ge=0)
@@ -84,7 +84,9 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_budget(cls, data: dict[str, Any]) -> dict[str, Any]:
+    def _one_budget(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
         steps, minutes = data.get("steps"), data.get("minutes")
         if steps is not None and minutes is not None:
             raise ValueError("steps and minutes are both given")

@@ -88,9 +88,9 @@ class Augment:
     scale: float = 0.08
     shift: float = 0.04
     flip: float = 0.5
-    warp: float = 0.03
+    warp: float = 0.006
     """Standard deviation of the input's control points, as a part of the crop."""
-    disguise: float = 0.8
+    disguise: float = 0.9
     """Part of the inputs that are bent and coloured towards the other performer."""
     disguise_most: float = 1.25
     """How far, at most: 1 is the other performer's mean shape and skin."""

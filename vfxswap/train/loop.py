@@ -152,6 +152,8 @@ class Trainer:
             OutputError, ResourceError: a checkpoint cannot be written; memory does not do for one crop.
         """
         if self.progress.finished:
+            if self.ranks.leads:
+                checkpoint.tidy(self.folder)
             if not page.says_finished(self.folder):
                 self._write_page("finished", message=self.progress.reason)
             return self.progress
@@ -278,16 +280,20 @@ class Trainer:
         self.progress.ended = self._ending(scores)
         if self._journal is None:
             return
-        self._save()
-        self._journal.scored(self._state(), rates=self.pair.rates)
-        self._journal.sheet(
-            self.progress.step,
-            self.pair.average,
-            likeness=self.likeness,
-            double=self.double,
-            device=self.device,
-            coarse=self._augment.coarse,
-        )
+        try:
+            self._journal.scored(self._state(), rates=self.pair.rates)
+            self._journal.sheet(
+                self.progress.step,
+                self.pair.average,
+                likeness=self.likeness,
+                double=self.double,
+                device=self.device,
+                coarse=self._augment.coarse,
+            )
+        finally:
+            # Last: a run that is killed before it goes back and says all this again, after it nothing is missing. And
+            # in any case: no picture that cannot be written is worth the weights.
+            self._save()
         end = self.progress.seconds / max(self.progress.spent, 1e-6)
         self.progress.outlook = self._journal.outlook(end=end) if self.progress.spent < 1 else None
         self._write_page("running")

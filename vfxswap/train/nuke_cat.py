@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vfxswap import align, archive, atomic
+from vfxswap import align, archive, atomic, documents
 from vfxswap.errors import ModelError, OutputError, UsageError
 from vfxswap.face import expression
 from vfxswap.face.export.live import TOLD
@@ -66,7 +66,8 @@ def check_name(output: Path, *, overwrite: bool) -> None:
 def _ours(folder: Path) -> bool:
     """Whether an export for Nuke is all that a folder can be: nothing else is ever replaced."""
     try:
-        return bool(json.loads((folder / DESCRIPTION).read_bytes())["vfxswap"]["schema"])
+        found = documents.json_value(documents.read_bytes(folder / DESCRIPTION, most=documents.SMALL))
+        return bool(found["vfxswap"]["schema"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

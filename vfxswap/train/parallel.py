@@ -107,5 +107,7 @@ def together(ranks: Ranks) -> Iterator[None]:
         raise ResourceError(f"the processes do not find each other: {error}", hint="start with torchrun") from error
     try:
         yield
+        # The first process scores and writes while the others are done: none lets go while another holds on.
+        ranks.wait()
     finally:
         distributed.destroy_process_group()

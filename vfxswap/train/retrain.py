@@ -22,7 +22,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vfxswap import archive, atomic, coverage, faceset
+from vfxswap import archive, atomic, coverage, documents, faceset
 from vfxswap.errors import FacesetError, ModelError, UsageError, VfxSwapError
 from vfxswap.events import CancelToken
 from vfxswap.faceset import CROPS, Faceset, Footage
@@ -104,10 +104,13 @@ def read_rounds(model: Path) -> Rounds:
     """The rounds of a model folder, none where there were none; raises ModelError when the file is damaged."""
     path = model / FOLDER / ROUNDS
     try:
-        return Rounds.model_validate_json(path.read_bytes())
+        return Rounds.model_validate_json(documents.read_bytes(path, most=documents.LARGE))
     except FileNotFoundError:
         return Rounds()
-    except (ValidationError, OSError) as error:
+    except (ValidationError, documents.TooLargeError, OSError) as error:
+        other = documents.version_problem(error) if isinstance(error, ValidationError) else None
+        if other is not None:
+            raise ModelError(other[0], path=path, hint=other[1]) from error
         raise ModelError(
             "the record of retraining is damaged", path=path, hint="restore it, or move it away"
         ) from error

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from vfxswap import documents
 from vfxswap.errors import UsageError
 
 SCHEMA: Final = "vfxswap.worst/1"
@@ -123,6 +124,7 @@ class _Coverage(_Part):
         ]
 
 
+_KINDS: Final = (SCHEMA, "vfxswap.qc/1", "vfxswap.quality/1", "vfxswap.coverage/1")
 _Report = Annotated[_Listed | _Checked | _Quality | _Coverage, Field(discriminator="schema_")]
 _REPORT: Final[TypeAdapter[Any]] = TypeAdapter(_Report)
 
@@ -142,6 +144,9 @@ def read_worst(data: bytes, *, path: Path, shot: str = "") -> tuple[WorstFrame, 
         found = _REPORT.validate_json(data).found()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        for known in (kind for kind in _KINDS if first["type"] == "union_tag_invalid"):
+            if other := documents.other_version(first["ctx"]["tag"], known):
+                raise UsageError(f"{path.name}: {other[0]}", hint=other[1]) from error
         where = ".".join(str(step) for step in first["loc"])
         raise UsageError(
             f"{path.name} is no report of frames: {where}{': ' if where else ''}{first['msg']}",

@@ -30,7 +30,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vfxswap import atomic
+from vfxswap import atomic, documents
 from vfxswap.trust.refusals import Rule, refusal
 from vfxswap.trust.scope import GLOB, IDENTIFIER, LONGEST, is_glob, is_identifier
 
@@ -201,6 +201,8 @@ def parse_document(model: type[_Document], data: bytes, *, path: Path | None = N
     try:
         return model.model_validate_json(data)
     except ValidationError as problem:
+        if (other := documents.version_problem(problem)) is not None:
+            raise refusal(Rule.DOCUMENT, other[0], hint=other[1], path=path) from problem
         first = problem.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise refusal(

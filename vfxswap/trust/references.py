@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vfxswap import documents
 from vfxswap.errors import ConsentError, UsageError
 from vfxswap.trust.canonical import Document, Identifier, parse_document, read_object
 from vfxswap.trust.keys import write_private
@@ -83,7 +84,10 @@ def write_reference(
 def read_reference(path: Path) -> Reference:
     """Read a reference file; raises ConsentError VS-CON-001 (no file) or 012."""
     read_object(path)  # strict about what JSON is
-    data = path.read_bytes()
+    try:
+        data = documents.read_bytes(path, most=documents.SMALL)
+    except (OSError, documents.TooLargeError) as error:  # another file than a moment ago
+        raise _refused(f"the reference file cannot be read: {error}", "give it again", path) from error
     return Reference(parse_document(ReferenceFile, data, path=path), hashlib.sha256(data).hexdigest(), path)
 
 

@@ -10,7 +10,7 @@ import subprocess
 from typing import Callable
 
 from vfxswap_farm.errors import FarmError
-from vfxswap_farm.plan import STEPS, Outcome, Plan, Step
+from vfxswap_farm.plan import Outcome, Plan, Step
 
 CLIENT = "deadlinecommand"
 
@@ -21,8 +21,8 @@ def files(plan: Plan) -> dict[str, str]:
     """Job info and plugin info of each step; the id of the job that one needs is filled in by `submit`."""
     _check(plan)
     made = {}
-    for index, step in enumerate(STEPS):
-        before = f"<JobID of {STEPS[index - 1].name}>" if index else ""
+    for index, step in enumerate(plan.steps):
+        before = f"<JobID of {plan.steps[index - 1].name}>" if index else ""
         made[_name(step, "job")] = job_info(plan, step, before)
         made[_name(step, "plugin")] = plugin_info(plan, step)
     return made
@@ -38,7 +38,7 @@ def submit(
     """
     client = _client()
     before = ""
-    for step in STEPS:
+    for step in plan.steps:
         if cancelled():
             raise FarmError("cancelled", f"remove what was submitted: {before or 'nothing'}")
         job, plugin = (os.path.join(folder, _name(step, kind)) for kind in ("job", "plugin"))
@@ -57,7 +57,7 @@ def submit(
 
 def job_info(plan: Plan, step: Step, before: str) -> str:
     """The job info file of a step that needs the job `before`."""
-    first = plan.numbers[0]
+    first, seconds = plan.numbers[0], plan.timeout(step)
     lines = {
         "Plugin": "CommandLine",
         "Name": f"{plan.name} {step.name}",
@@ -68,10 +68,10 @@ def job_info(plan: Plan, step: Step, before: str) -> str:
         "Priority": str(plan.priority),
         "Pool": plan.pool,
         "Group": plan.group,
-        "TaskTimeoutMinutes": str(math.ceil(plan.timeout(step) / 60)),
-        "OnTaskTimeout": "Error",
+        "TaskTimeoutMinutes": str(math.ceil(seconds / 60)) if seconds is not None else "",
+        "OnTaskTimeout": "Error" if seconds is not None else "",
         "OverrideTaskFailureDetection": "True",
-        "FailureDetectionTaskErrors": "3",
+        "FailureDetectionTaskErrors": str(step.tries),
         "JobDependencies": before,
         "ResumeOnCompleteDependencies": "True" if before else "",
         "ResumeOnFailedDependencies": "False" if before else "",

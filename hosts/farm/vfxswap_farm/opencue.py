@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ import sys
 from typing import Any, Callable
 
 from vfxswap_farm.errors import FarmError
-from vfxswap_farm.plan import STEPS, Outcome, Plan
+from vfxswap_farm.plan import Outcome, Plan
 
 SCRIPT = "submit_to_opencue.py"  # not outline.py: it would import itself
 
@@ -19,7 +20,14 @@ PYTHON = "VFXSWAP_OPENCUE_PYTHON"
 
 
 def files(plan: Plan) -> dict[str, str]:
-    """The outline script: running it submits the job."""
+    """The outline script: running it submits the job.
+
+    Raises:
+        FarmError: the group is no tag that pyoutline would hand on.
+    """
+    if plan.group and not plan.group.isalnum():
+        # pyoutline leaves out such tags and says nothing: the job would run on any machine.
+        raise FarmError(f"the tag {plan.group!r} has other signs than letters and digits", "give another --group")
     return {SCRIPT: _script(plan)}
 
 
@@ -52,7 +60,7 @@ def submit(
 def layers(plan: Plan) -> list[dict[str, Any]]:
     """The arguments of pyoutline's Shell for each step, in their order."""
     made = []
-    for step in STEPS:
+    for step in plan.steps:
         words = plan.words(step, engine="opencue", frames="#FRAMESPEC#")
         first = str(plan.numbers[0])
         layer: dict[str, Any] = {
@@ -61,15 +69,22 @@ def layers(plan: Plan) -> list[dict[str, Any]]:
             "command": [shlex.quote(word) for word in (plan.command, *words)],
             "range": plan.frames if step.chunked else first,
             "chunk": plan.chunk if step.chunked else 1,
-            "threads": 1.0,
-            "memory": "4g",
+            "threads": float(step.cores),
+            "memory": _gigabytes(step.memory),
         }
+        seconds = plan.timeout(step)
+        if seconds is not None:
+            layer["timeout"] = math.ceil(seconds / 60)  # Cuebot counts minutes
         if plan.gpu and step.networks:
-            layer |= {"gpus": 1, "gpu_memory": "8g"}
+            layer |= {"gpus": step.gpus, "gpu_memory": _gigabytes(step.gpu_memory)}
         if plan.group:
             layer["tags"] = plan.group
         made.append(layer)
     return made
+
+
+def _gigabytes(mebibytes: int) -> str:
+    return f"{math.ceil(mebibytes / 1024)}g"
 
 
 def _script(plan: Plan) -> str:
@@ -99,7 +114,12 @@ def job():
 
 if __name__ == "__main__":
     # Without use_pycuerun=False workers would need pyoutline and the folder of this session.
-    options = {{"use_pycuerun": False, "os": "Linux", "priority": {plan.priority}}}
+    options = {{
+        "use_pycuerun": False,
+        "os": "Linux",
+        "priority": {plan.priority},
+        "maxretries": {max(step.tries for step in plan.steps) - 1},
+    }}
     for submitted in outline.cuerun.launch(job(), backend="cue", **options) or ():
         print(submitted.data.name)
 '''

@@ -15,7 +15,7 @@ import threading
 from typing import Any, Callable
 
 from vfxswap_farm.errors import FarmError
-from vfxswap_farm.plan import STEPS, Outcome, Plan, Step
+from vfxswap_farm.plan import Outcome, Plan, Step
 
 TEMPLATE = "template.json"
 VALUES = "parameter_values.json"
@@ -25,9 +25,6 @@ _NOTICE = 300
 
 _LONGEST_NAME, _LONGEST_TEXT = 128, 1024
 """Letters that the specification allows in a job's name and in a parameter's value."""
-
-_MEMORY = 4096
-_GPU_MEMORY = 8192
 
 _EXITED = re.compile(r"exited with code: (\d+)")
 _FAILED = re.compile(r"openjd_fail: (.*)")
@@ -62,21 +59,21 @@ def template(plan: Plan) -> dict[str, Any]:
         "specificationVersion": "jobtemplate-2023-09",
         "extensions": ["TASK_CHUNKING"],
         "name": plan.name[:_LONGEST_NAME],
-        "description": "A face replacement by vfxswap. Consent is checked by every task.",
+        "description": plan.about,
         "parameterDefinitions": [
             {"name": "JobFile", "type": "PATH", "objectType": "FILE", "dataFlow": "IN", "description": "job.json."},
-            {"name": "Frames", "type": "STRING", "default": _range(plan.frames)},
+            *([{"name": "Frames", "type": "STRING", "default": _range(plan.frames)}] if _chunked(plan) else []),
             {"name": "Command", "type": "STRING", "default": "vfxswap", "description": "What starts vfxswap."},
             *inputs,
             {
                 "name": "OutputFolder",
                 "type": "PATH",
                 "objectType": "DIRECTORY",
-                "dataFlow": "OUT",
-                "description": "Where the frames go.",
+                "dataFlow": "INOUT" if plan.goes_on else "OUT",
+                "description": "Where the results go.",
             },
         ],
-        "steps": [_step(plan, step, STEPS[index - 1] if index else None) for index, step in enumerate(STEPS)],
+        "steps": [_step(plan, step, plan.steps[index - 1] if index else None) for index, step in enumerate(plan.steps)],
     }
 
 
@@ -97,10 +94,10 @@ def submit(
     """
     path = os.path.join(folder, TEMPLATE)
     if not run:
-        say(f"run it here: openjd run {path} --step Finalise --run-dependencies (or submit it with --run)")
+        say(f"run it here: openjd run {path} --step {plan.steps[-1].name} --run-dependencies (or submit it with --run)")
         say(f"AWS Deadline Cloud: deadline bundle submit {folder}")
         return Outcome(0)
-    words = [_program(), "run", path, "--step", STEPS[-1].name, "--run-dependencies"]
+    words = [_program(), "run", path, "--step", plan.steps[-1].name, "--run-dependencies"]
     for name, value in _values(plan).items():
         words += ["--job-param", f"{name}={value}"]
     return _run(words, say, cancelled)
@@ -146,7 +143,7 @@ def _values(plan: Plan) -> dict[str, str]:
     folders = {name: path.rstrip("/") for name, path in plan.inputs}
     return {
         "JobFile": plan.job,
-        "Frames": _range(plan.frames),
+        **({"Frames": _range(plan.frames)} if _chunked(plan) else {}),
         "Command": plan.command,
         **folders,
         "OutputFolder": os.path.dirname(plan.output),
@@ -157,11 +154,13 @@ def _step(plan: Plan, step: Step, before: Step | None) -> dict[str, Any]:
     made: dict[str, Any] = {"name": step.name}
     if before is not None:
         made["dependencies"] = [{"dependsOn": before.name}]
-    amounts: list[dict[str, Any]] = [{"name": "amount.worker.memory", "min": _MEMORY}]
+    amounts: list[dict[str, Any]] = [{"name": "amount.worker.memory", "min": step.memory}]
+    if step.cores > 1:
+        amounts.append({"name": "amount.worker.vcpu", "min": step.cores})
     if plan.gpu and step.networks:
         amounts += [
-            {"name": "amount.worker.gpu", "min": 1},
-            {"name": "amount.worker.gpu.memory", "min": _GPU_MEMORY},
+            {"name": "amount.worker.gpu", "min": step.gpus},
+            {"name": "amount.worker.gpu.memory", "min": step.gpu_memory},
         ]
     made["hostRequirements"] = {"amounts": amounts}
     if step.chunked:
@@ -183,17 +182,19 @@ def _step(plan: Plan, step: Step, before: Step | None) -> dict[str, Any]:
         job="{{Param.JobFile}}",
         rules="{{Session.PathMappingRulesFile}}",
     )
-    made["script"] = {
-        "actions": {
-            "onRun": {
-                "command": "{{Param.Command}}",
-                "args": words,
-                "timeout": plan.timeout(step),
-                "cancelation": {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": _NOTICE},
-            }
-        }
+    seconds = plan.timeout(step)
+    action = {
+        "command": "{{Param.Command}}",
+        "args": words,
+        **({"timeout": seconds} if seconds is not None else {}),
+        "cancelation": {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": _NOTICE},
     }
+    made["script"] = {"actions": {"onRun": action}}
     return made
+
+
+def _chunked(plan: Plan) -> bool:
+    return any(step.chunked for step in plan.steps)
 
 
 def _range(frames: str) -> str:

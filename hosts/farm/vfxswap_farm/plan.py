@@ -1,4 +1,4 @@
-"""What is to be done, before any engine is chosen: Track, Measure, Swap in chunks, Finalise."""
+"""What is to be done, before any engine is chosen: Track, Measure, Swap in chunks, Finalise; or Train."""
 
 from __future__ import annotations
 
@@ -13,17 +13,28 @@ class Step:
         name: as engines show it; in lower case it is what `vfxswap farm work` calls it.
         chunked: its frames are shared out among workers.
         networks: it runs networks, so it wants the GPU if the job does.
-        seconds: allowed for each frame; a step or chunk that takes ten minutes more than that is stopped.
+        seconds: allowed for each frame; a step or chunk that takes ten minutes more than that is stopped. None: the
+            step takes as long as it takes.
+        memory: MiB that its machine has to have.
+        gpu_memory: MiB that each of its GPUs has to have.
+        gpus: how many of them, where the job wants any.
+        tries: how often a task may fail before it is given up.
+        cores: that it keeps busy at the least.
     """
 
     name: str
     chunked: bool
     networks: bool
-    seconds: int
+    seconds: int | None
+    memory: int = 4096
+    gpu_memory: int = 8192
+    gpus: int = 1
+    tries: int = 3
+    cores: int = 1
 
-    def timeout(self, frames: int) -> int:
-        """Seconds after which the step, or a chunk of it, is taken to hang."""
-        return 600 + self.seconds * frames
+    def timeout(self, frames: int) -> int | None:
+        """Seconds after which the step, or a chunk of it, is taken to hang; None: never."""
+        return None if self.seconds is None else 600 + self.seconds * frames
 
 
 STEPS = (
@@ -53,6 +64,9 @@ class Plan:
         priority: 0 to 100.
         publish: folder that gets a version once everything is signed; empty: nothing is published.
         references: reference files that consents name, for the publish.
+        steps: what is done, each step after the one before.
+        goes_on: the output folder is read, too: a task goes on where another one stopped.
+        about: what the job is, for people.
     """
 
     name: str
@@ -69,6 +83,9 @@ class Plan:
     priority: int = 50
     publish: str = ""
     references: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = STEPS
+    goes_on: bool = False
+    about: str = "A face replacement by vfxswap. Consent is checked by every task."
 
     def words(self, step: Step, *, engine: str, frames: str = "", job: str = "", rules: str = "") -> list[str]:
         """The words after the command.
@@ -85,14 +102,14 @@ class Plan:
             words.append("--frames=" + frames)  # in one word: a range may begin with a minus
         if rules:
             words += ["--path-rules", rules]
-        if self.publish and step is STEPS[-1]:
+        if self.publish and step is self.steps[-1]:
             words += ["--publish", self.publish]
             for path in self.references:
                 words += ["--reference", path]
         return words
 
-    def timeout(self, step: Step) -> int:
-        """Seconds that a task of `step` may take."""
+    def timeout(self, step: Step) -> int | None:
+        """Seconds that a task of `step` may take; None: as many as it needs."""
         return step.timeout(self.chunk if step.chunked else len(self.numbers))
 
 

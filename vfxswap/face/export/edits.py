@@ -6,7 +6,6 @@ been solved anew or fixed elsewhere since.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vfxswap import documents
 from vfxswap.errors import TrackError
 from vfxswap.face import keys
 from vfxswap.face.export import jsonfile, nk, nuke
@@ -102,7 +102,7 @@ def from_json(text: str, track: Track, *, face: int | None = None) -> Edits:
         TrackError: not such a file, or keys that cannot mean anything.
     """
     try:
-        data = json.loads(text)
+        data = documents.json_value(text)
         kind = data.get("schema") if isinstance(data, dict) else None
         if kind == jsonfile.SCHEMA:
             return _from_track_json(jsonfile.TrackJson.model_validate(data), track, face)
@@ -111,6 +111,8 @@ def from_json(text: str, track: Track, *, face: int | None = None) -> Edits:
         frames = {int(frame): key for frame, key in fixes.keys.items()}
         found = {frame: key_of(key, track, frame=frame, face=wanted) for frame, key in frames.items()}
     except ValidationError as problem:
+        if (other := documents.version_problem(problem)) is not None:
+            raise TrackError(other[0], hint=other[1]) from problem
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TrackError(f"not a file of keys: {where}: {first['msg']}", hint=f"its schema is {SCHEMA}") from problem
@@ -222,7 +224,7 @@ def _tracker(
     """Frames in which a point of a Tracker4 was moved: all its points, as landmarks."""
     names = {mesh_point: name for name, mesh_point in nuke.POINTS.items()}
     order = {names.get(point, ""): i for i, point in enumerate(record["points"])}
-    frames, before = record["frames"], np.array(record["values"])
+    frames, before = record["frames"], _written(record, len(record["points"]))
     after = np.full(before.shape, np.nan)
     for row in _rows(node):
         index = order.get(row[1].text)
@@ -241,6 +243,14 @@ def _tracker(
             given = {int(record["points"][k]): (float(x), float(y)) for k, (x, y) in zip(known, points, strict=True)}
             found[frame] = Key(landmarks=given, reach=reach)
     return found
+
+
+def _written(record: dict[str, Any], points: int) -> F64:
+    """(frames, points, 2) what the node was written with."""
+    values = np.array(record["values"], np.float64)
+    if values.shape != (len(record["frames"]), points, 2):
+        raise TrackError("the node's record is of another node", hint="export it again")
+    return values
 
 
 def _rows(node: nk.Node) -> list[list[nk.Word]]:
@@ -274,7 +284,7 @@ def _corner_pin(
 ) -> dict[int, Key]:
     """Frames in which a corner was moved: the similarity that comes nearest to the four."""
     side = "from" if record["kind"] == "stabilize" else "to"
-    frames, before = record["frames"], np.array(record["values"])
+    frames, before = record["frames"], _written(record, len(nuke.QUAD))
     after = before.copy()
     for i in range(len(nuke.QUAD)):
         pair = nk.words(node.text(f"{side}{i + 1}"))

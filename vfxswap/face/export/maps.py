@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfxswap import align, exr
+from vfxswap import align, atomic, exr
 from vfxswap.errors import TrackError
 from vfxswap.face.export.view import LENS, View
 from vfxswap.geometry import Window
@@ -29,6 +29,7 @@ def write_stmaps(view: View, pattern: Path) -> list[Path]:
     sequence = SequencePath.parse(str(pattern)).require_token()
     display = Window(0, 0, *view.size)
     written = []
+    atomic.sweep(sequence.folder)
     for frame in view.frames:
         matrix = align.crop_matrix(view.faces[frame].similarity, size=view.crop)
         lens = None if view.lenses is None else view.lenses.at(frame)

@@ -82,9 +82,11 @@ def parse(text: str) -> tuple[Node, ...]:
 
 def every(nodes: Sequence[Node]) -> Iterator[Node]:
     """The nodes and all that lie in their groups."""
-    for node in nodes:
+    waiting = list(reversed(nodes))
+    while waiting:
+        node = waiting.pop()
         yield node
-        yield from every(node.children)
+        waiting.extend(reversed(node.children))
 
 
 def commands(text: str) -> Iterator[list[Word]]:
@@ -160,7 +162,7 @@ def number_or_curve(word: Word) -> float | Curve:
     """
     text = word.text.strip()
     if _NUMBER.fullmatch(text):
-        return float(text)
+        return _bounded(text)
     if not text:
         return {}
     head, *tokens = text.split()
@@ -173,14 +175,24 @@ def number_or_curve(word: Word) -> float | Curve:
         if token in _INTERPOLATION or token[0] in "stuv":
             continue  # how it runs between keys
         if token[0] == "x" and _NUMBER.fullmatch(token[1:]):
-            following = float(token[1:])
+            following = _bounded(token[1:])
             continue
         if not _NUMBER.fullmatch(token):
             raise TrackError(f"a curve holds {token[:40]!r}", hint="bake expressions to keys first")
         times.append(following)
-        keys[following] = float(token)
+        keys[following] = _bounded(token)
         following = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1.0)
     return keys
+
+
+_LARGEST = 1e9
+
+
+def _bounded(text: str) -> float:
+    number = float(text)
+    if not abs(number) <= _LARGEST:
+        raise TrackError(f"a value is {text[:40]}", hint="pixels and frames are smaller")
+    return number
 
 
 def curve(frames: Sequence[int], values: Sequence[float], *, kind: str = "") -> str:

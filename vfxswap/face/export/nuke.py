@@ -10,11 +10,13 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vfxswap import align
+from vfxswap import align, documents
+from vfxswap.errors import TrackError
 from vfxswap.face import mesh
 from vfxswap.face.export.nk import curve, number, quoted
 from vfxswap.face.export.view import View
@@ -216,11 +218,41 @@ def _record(view: View, kind: str, values: F64, *, points: list[int]) -> list[st
 
 
 def recorded(packed: str) -> dict[str, Any]:
-    """What `_record` packed; raises ValueError for anything else."""
+    """What `_record` packed; raises ValueError for anything else, TrackError for another version's."""
     try:
-        data = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(base64.b64decode(packed, validate=True), documents.LARGE)
     except zlib.error as problem:
         raise ValueError(str(problem)) from problem
+    if not unpacking.eof:
+        raise ValueError("cut off, or too large")
+    data = documents.json_value(text)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        other = documents.other_version(data.get("schema"), SCHEMA) if isinstance(data, dict) else None
+        if other is not None:
+            raise TrackError(other[0], hint=other[1])
         raise ValueError("not a record of an export")
-    return data
+    return _Recorded.model_validate(data).model_dump()
+
+
+_Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class _Recorded(BaseModel):
+    """What `_record` packs."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    kind: str
+    face: int
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+    frames: list[int]
+    points: list[Annotated[int, Field(ge=0, lt=mesh.COUNT)]]
+    values: list[list[_Pair]]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        width = {len(row) for row in self.values}
+        if len(self.values) != len(self.frames) or not self.frames or len(width) != 1:
+            raise ValueError("not a record of an export: its lists differ in length")
+        return self
