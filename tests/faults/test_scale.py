@@ -21,7 +21,7 @@ def test_ten_thousand_frames_of_one_job_are_asked_for_once() -> None:
 
 
 def test_merging_takes_each_frame_the_same_time(production: Studio, face_plate: str, tmp_path: Path) -> None:
-    """Twice as many frames take at most three times as long, every shard naming the whole range."""
+    """Three times as many frames take at most five times as long, every shard naming the whole range."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     comp = rendered(tmp_path / "rendered", production, face_plate)
@@ -29,7 +29,7 @@ def test_merging_takes_each_frame_the_same_time(production: Studio, face_plate: 
     first = next(iter(shards.read_all(comp.output, "out").shards.values()))
     entry = FileEntry(name="x", size=1, sha256=first.main.sha256, pixels=first.main.pixels)
     taken = []
-    for count in (300, 600):
+    for count in (200, 600):
         folder = tmp_path / str(count)
         made = first.made.model_copy(
             update={"job": first.made.job.model_copy(update={"frames": f"1-{count}"})},
@@ -45,11 +45,15 @@ def test_merging_takes_each_frame_the_same_time(production: Studio, face_plate: 
                 files=(entry.model_copy(update={"name": name}),),
             )  # fmt: skip
             shards.path(folder, "out", frame).write_bytes(shards.encoded(shard))
-        begun = time.process_time()
-        merged = provenance.merge(folder, "out", signer=signer, with_sidecar=False)
-        taken.append(time.process_time() - begun)
-        assert (merged.frames, merged.gaps) == (count, ())
-    assert taken[1] < 3 * taken[0]
+        tries = []
+        for _ in range(3):
+            provenance.manifest_path(folder, "out").unlink(missing_ok=True)
+            begun = time.process_time()
+            merged = provenance.merge(folder, "out", signer=signer, with_sidecar=False)
+            tries.append(time.process_time() - begun)
+            assert (merged.frames, merged.gaps) == (count, ())
+        taken.append(min(tries))
+    assert taken[1] < 5 * taken[0], taken
 
 
 def test_a_shot_is_swept_once_and_not_for_each_frame(tmp_path: Path) -> None:
