@@ -193,7 +193,7 @@ def test_schema_agrees_with_the_reader() -> None:
     mix=st.floats(0, 1),
     erode=st.floats(-10, 10),
     frames=st.text(max_size=20),
-    names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=3),
+    names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=63), max_size=3),
 )
 def test_any_valid_job_survives_its_file(mix: float, erode: float, frames: str, names: list[str]) -> None:
     job = SwapJob.make(

@@ -109,7 +109,7 @@ def main() -> NoReturn:
     """Run the command line and exit with the code of the contract (see `vfxswap.errors`)."""
     run = Run.start(sys.argv[1:])
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(execute(run))
+    run.leave(execute(run))
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
@@ -52,12 +52,14 @@ class Run:
         started: `time.monotonic()` at the start, which events count from.
         events: stream of the NDJSON events; None where they are not wanted.
         config: the show's defaults, once a command is known; None for a command that wants none.
+        at_once: end the process without tearing the interpreter down, once everything is written.
     """
 
     arguments: tuple[str, ...]
     started: float = field(default_factory=time.monotonic)
     events: TextIO | None = None
     config: Config | None = None
+    at_once: bool = False
 
     @classmethod
     def start(cls, arguments: Sequence[str]) -> Run:
@@ -76,6 +78,17 @@ class Run:
     def debug(self) -> bool:
         """Whether tracebacks are wanted."""
         return "--debug" in self.arguments
+
+    def leave(self, code: int) -> NoReturn:
+        """End the process with `code`."""
+        if not self.at_once:
+            sys.exit(code)
+        for stream in (self.events, sys.stdout, sys.stderr):
+            if stream is not None:
+                # Who read it may be gone; everything of value is in files.
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+        os._exit(code)
 
     def report(self, error: VfxSwapError) -> None:
         """Say why the run failed: one line on stderr, and the last event."""

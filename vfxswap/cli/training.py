@@ -170,6 +170,8 @@ def train(
     source, others = earlier_training(model_dir, start, leave)
     run = Run(model_dir, config, sets["likeness"], sets["double"], grant, source, others, device)
     ranks = parallel.launched()
+    # Threads of torch.distributed now and then abort an interpreter that is torn down (SIGABRT after the last line).
+    ctx.obj.at_once = ranks.count > 1
     with working(ctx, events=events) as work, parallel.together(ranks):
         lifeline.hold(work.cancel)
         sink = work.sink if ranks.leads else NullSink()
