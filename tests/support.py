@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -246,3 +249,14 @@ def face(x: float, y: float, size: float, *, squeeze: float = 1.0, confidence: f
         pose_deg=(0.0, 0.0, 0.0),
         similarity=similarity,
     )
+
+
+def script(path: Path) -> ModuleType:
+    """A script that is no part of the package, as a module; dataclasses look theirs up among the loaded ones."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

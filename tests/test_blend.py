@@ -39,7 +39,9 @@ def inside(grid: np.ndarray) -> np.ndarray:
 
 def test_a_known_tint_is_found():
     face = skin()
-    grid = blend.relight_grid(plate=face * np.exp2(TINT), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(
+        blend.compare(plate=face * np.exp2(TINT), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    )
     assert grid.shape == (blend.GRID, blend.GRID, 3)
     assert np.abs(inside(grid) - TINT).max() < 0.02
     raw = WorkingRgb(np.full((blend.GRID, blend.GRID, 3), 0.18, np.float32))
@@ -54,7 +56,7 @@ def test_bands_take_the_coarse_from_the_plate_and_leave_the_fine_to_the_face():
     x = np.broadcast_to((np.arange(SIZE) + 0.5) / SIZE, (SIZE, SIZE))
     ramp, ripple = 2.0 * (x - 0.5), 0.3 * np.sin(2 * np.pi * 16 * x)
     plate = (face * np.exp2(ramp + ripple)[..., None]).astype(np.float32)
-    found = blend.matched(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    found = blend.matched(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     wanted = np.broadcast_to((np.arange(blend.GRID) + 0.5) / blend.GRID * 2 - 1, (blend.GRID, blend.GRID))
     core = disc(blend.GRID, radius=0.3) > 0.5
     whole = found.banded((1, 1, 1))
@@ -70,7 +72,9 @@ def test_the_spread_of_light_is_the_plates():
     light = blend.log_light(face, skin=SKIN)
     middle = np.median(light, axis=(0, 1))
     plate = np.exp2((light - middle) * 1.5 + middle + TINT) - np.float32(SKIN / 256)
-    found = blend.matched(plate=plate.astype(np.float32), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    found = blend.matched(
+        blend.compare(plate=plate.astype(np.float32), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    )
     np.testing.assert_allclose(np.exp2(found.tones[2]), 1.5, rtol=0.05)
     lit = face * np.exp2(found.tones[0] + found.spread(light))
     core = disc(SIZE) > 0.5
@@ -82,12 +86,12 @@ def test_a_lamp_in_front_is_in_no_band():
     plate = face.copy()
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     plate[np.hypot(x - 0.5, y - 0.75) < 0.08] *= 30
-    found = blend.matched(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    found = blend.matched(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     assert np.abs(found.banded((1, 1, 1))[disc(blend.GRID) > 0.5]).max() < 0.1
 
 
 def test_a_face_without_bare_skin_is_matched_to_nothing():
-    found = blend.matched(plate=2 * skin(), face=skin(), coverage=disc(SIZE), bare=BARE[:0], skin=SKIN)
+    found = blend.matched(blend.compare(plate=2 * skin(), face=skin(), coverage=disc(SIZE), bare=BARE[:0], skin=SKIN))
     assert (found.tones == 0).all() and (found.coarse == 0).all()
 
 
@@ -97,21 +101,23 @@ def test_features_of_the_double_do_not_come_back_as_gain():
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     eyes = ((abs(x - 0.4) < 0.05) | (abs(x - 0.6) < 0.05)) & (abs(y - 0.45) < 0.03)
     plate[eyes] *= 0.1
-    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     assert np.abs(inside(grid)).max() < 0.02
 
 
 def test_without_a_sample_of_skin_on_the_face_nothing_is_relit():
     face = skin()
     outside = np.array([[1.0, 1.0], [-5.0, 3.0], [SIZE + 4.0, 2.0]])
-    grid = blend.relight_grid(plate=2 * face, face=face, coverage=disc(SIZE), bare=outside, skin=SKIN)
+    grid = blend.relight_grid(blend.compare(plate=2 * face, face=face, coverage=disc(SIZE), bare=outside, skin=SKIN))
     assert (grid == 0).all()
 
 
 def test_light_that_falls_off_across_the_face_is_met_along_its_edge():
     face = skin()
     ramp = np.linspace(-0.4, 0.4, SIZE, dtype=np.float32)[None, :, None] * np.ones((SIZE, 1, 3), np.float32)
-    grid = blend.relight_grid(plate=face * np.exp2(ramp), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(
+        blend.compare(plate=face * np.exp2(ramp), face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    )
     wanted = np.linspace(-0.4, 0.4, blend.GRID, dtype=np.float32)[None, :, None] * np.ones((blend.GRID, 1, 3))
     rim = (disc(blend.GRID) > 0.5) & (disc(blend.GRID, radius=0.32) < 0.5)
     assert np.corrcoef(grid[rim][:, 0], wanted[rim][:, 0])[0, 1] > 0.95
@@ -124,7 +130,7 @@ def test_a_bright_occluder_over_an_eighth_of_the_edge_is_ignored():
     y, x = np.mgrid[0:SIZE, 0:SIZE] - SIZE / 2
     wedge = np.abs(np.arctan2(y, x)) < 0.12 * np.pi
     plate[wedge] = 8.0
-    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     assert np.abs(np.median(inside(grid), axis=0) - TINT).max() < 0.02
     assert np.abs(inside(grid) - TINT).max() < 0.2
 
@@ -133,7 +139,7 @@ def test_the_shade_along_the_edge_is_met_and_stays_there():
     face = skin()
     plate = face.copy()
     plate[disc(SIZE, radius=0.3) < 0.5] *= 0.25
-    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     rim = (disc(blend.GRID) > 0.9) & (disc(blend.GRID, radius=0.31) < 0.1)
     assert np.median(grid[rim]) < -1.2
     assert np.abs(grid[disc(blend.GRID, radius=0.15) > 0.5]).max() < 0.2
@@ -149,7 +155,7 @@ def test_a_shadow_thrown_over_the_face_darkens_it_and_a_little_shading_does_not(
     found = []
     for stops in (0.25, 2.0):
         plate = face * np.exp2(-stops * across[..., None]).astype(np.float32)
-        grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=points, skin=SKIN)
+        grid = blend.relight_grid(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=points, skin=SKIN))
         found.append(float(np.median(grid[lit]) - np.median(grid[shaded])))
     assert found[0] < 0.1
     assert 1.0 < found[1] < 2.0
@@ -158,11 +164,13 @@ def test_a_shadow_thrown_over_the_face_darkens_it_and_a_little_shading_does_not(
 def test_black_and_negative_light_stay_finite():
     face, plate = skin(), -skin(1)
     plate[::2] = 0.0
-    grid = blend.relight_grid(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN)
+    grid = blend.relight_grid(blend.compare(plate=plate, face=face, coverage=disc(SIZE), bare=BARE, skin=SKIN))
     assert np.isfinite(grid).all()
     assert np.abs(grid).max() < 16
     assert (
-        blend.relight_grid(plate=plate, face=face, coverage=np.zeros((SIZE, SIZE), np.float32), bare=BARE, skin=SKIN)
+        blend.relight_grid(
+            blend.compare(plate=plate, face=face, coverage=np.zeros((SIZE, SIZE), np.float32), bare=BARE, skin=SKIN)
+        )
         == 0
     ).all()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -14,6 +12,8 @@ import pytest
 
 from vfxswap import infer
 
+from . import support
+
 onnx = pytest.importorskip("onnx", reason="needs the extra train")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
@@ -22,13 +22,7 @@ TOOL = Path(__file__).resolve().parents[1] / "tools" / "rebuild_weights.py"
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("rebuild_weights", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+    return support.script(TOOL)
 
 
 class Network:

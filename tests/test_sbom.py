@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from importlib import metadata
@@ -11,18 +10,15 @@ from typing import Any
 
 import pytest
 
+from . import support
+
 ROOT = Path(__file__).parents[1]
 BILL: dict[str, Any] = json.loads((ROOT / "sbom.cdx.json").read_text())
 EXTRAS = ("", "train", "c2pa", "otio", "farm", "review")
 
 
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("sbom", ROOT / "tools" / "sbom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return support.script(ROOT / "tools" / "sbom.py")
 
 
 sbom = tool()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -17,6 +16,8 @@ import pytest
 from vfxswap import cli
 from vfxswap.job import FaceSwap, SwapJob, SwapParameters
 
+from . import support
+
 ROOT = Path(__file__).parents[1]
 
 NO_NETWORK = """
@@ -28,11 +29,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 
 
 def _reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_reference", ROOT / "tools" / "docs_reference.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return support.script(ROOT / "tools" / "docs_reference.py")
 
 
 PAGES: dict[str, str] = _reference().pages(ROOT)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
@@ -15,18 +13,15 @@ import pytest
 from vfxswap.bench import CASES
 from vfxswap.bench.timing import Ratio, Result, Stage
 
+from . import support
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "speed"
 
 
 @pytest.fixture(scope="module")
 def speed() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "tools" / "speed_page.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["speed_page"] = module
-    spec.loader.exec_module(module)
-    return module
+    return support.script(ROOT / "tools" / "speed_page.py")
 
 
 def write(folder: Path, name: str, value: float, *, stages: tuple[Stage, ...] = (), **machine: Any) -> None:

@@ -97,20 +97,61 @@ class Match:
         return np.asarray(cv2.resize(gain, (GRID, GRID), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def matched(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> Match:
-    """Compare a painted face with the plate; arguments as of `relight_grid`."""
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A painted face beside the plate, in one crop; S its side.
+
+    Attributes:
+        coverage: (S, S) the face's matte.
+        light: (S, S, 3) `log_light` of the painted face.
+        difference: (S, S, 3) stops from it to the plate.
+        smooth: (S, S, 3) the same, blurred a little, so that a freckle or a grain of noise does not count.
+        at: (M, 2) pixels of bare skin that the face covers.
+        tone: (3,) stops: the median difference there; 0 without any.
+    """
+
+    coverage: F32
+    light: F32
+    difference: F32
+    smooth: F32
+    at: NDArray[np.intp]
+    tone: F32
+
+
+def compare(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> Comparison:
+    """Lay a painted face beside the plate.
+
+    Args:
+        plate: (S, S, 3) linear crop of the plate.
+        face: (S, S, 3) linear crop of the painted face, same space.
+        coverage: (S, S) the face's matte.
+        bare: (M, 2) positions of bare skin in the crop, in pixels (face.mesh.bare_points).
+        skin: linear value of the double's median skin.
+    """
     light = log_light(face, skin=skin)
     difference = log_light(plate, skin=skin) - light
+    smooth = _softened(difference)
     at = _on_skin(bare, coverage)
-    if len(at) == 0:
+    stops = smooth[at[:, 1], at[:, 0]]
+    tone = np.median(stops, axis=0).astype(np.float32) if len(at) else np.zeros(3, np.float32)
+    return Comparison(coverage, light, difference, smooth, at, tone)
+
+
+def matched(found: Comparison) -> Match:
+    """What a match other than the membrane's needs to know of a frame."""
+    if len(found.at) == 0:
         return Match.nothing()
-    smooth, dull = (np.asarray(cv2.GaussianBlur(x, (0, 0), len(x) / 64), np.float32) for x in (difference, light))
-    stops, own = smooth[at[:, 1], at[:, 0]], dull[at[:, 1], at[:, 0]]
-    tone = np.median(stops, axis=0)
+    columns, rows = found.at.T
+    stops, own = found.smooth[rows, columns], _softened(found.light)[rows, columns]
     wide, narrow = (np.std(own + stops, axis=0), np.std(own, axis=0))
     ratio = np.clip(np.log2(np.maximum(wide, 1e-3) / np.maximum(narrow, 1e-3)), -1.0, 1.0)
-    weight = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * _near(difference - tone.astype(np.float32))
-    return Match(np.stack([tone, np.median(own, axis=0), ratio]).astype(np.float32), _coarse(difference, weight, tone))
+    weight = np.clip((found.coverage - 0.5) * 4.0, 0.0, 1.0) * _near(found.difference - found.tone)
+    tones = np.stack([found.tone, np.median(own, axis=0), ratio]).astype(np.float32)
+    return Match(tones, _coarse(found.difference, weight, found.tone))
+
+
+def _softened(values: F32) -> F32:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), len(values) / 64), np.float32)
 
 
 def _coarse(difference: F32, weight: F32, tone: F32) -> F32:
@@ -134,7 +175,7 @@ def _on_skin(bare: F64, coverage: F32) -> NDArray[np.intp]:
     return np.asarray(at[coverage[at[:, 1], at[:, 0]] > 0.5])
 
 
-def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float) -> F32:
+def relight_grid(found: Comparison) -> F32:
     """The gain that takes the face's light to the plate's: one tone for the face, its edge's remainder, cast shadows.
 
     The tone is the median difference on bare skin, a constant: anything finer than that measured inside the face
@@ -142,24 +183,13 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
     inwards by a membrane that fades, so that seams close and the inside keeps the light the network painted. What
     is then left on bare skin is far less than a shadow thrown over the face: only what exceeds that is taken over.
 
-    Args:
-        plate: (S, S, 3) linear crop of the plate.
-        face: (S, S, 3) linear crop of the painted face, same space.
-        coverage: (S, S) the face's matte.
-        bare: (M, 2) positions of bare skin in the crop, in pixels (face.mesh.bare_points).
-        skin: linear value of the double's median skin.
-
     Returns:
         (GRID, GRID, 3) float32, stops.
     """
-    difference = log_light(plate, skin=skin) - log_light(face, skin=skin)
-    at = _on_skin(bare, coverage)
-    if len(at) == 0:
+    if len(found.at) == 0:
         return np.zeros((GRID, GRID, 3), np.float32)
-    # Blurred a little, so that a freckle or a grain of noise under a sample does not count.
-    smooth = np.asarray(cv2.GaussianBlur(difference, (0, 0), coverage.shape[0] / 64), np.float32)
-    tone = np.median(smooth[at[:, 1], at[:, 0]], axis=0).astype(np.float32)
-    remainder = difference - tone
+    coverage, tone = found.coverage, found.tone
+    remainder = found.difference - tone
     inner = _inner(coverage)
     edge = np.clip((coverage - 0.5) * 4.0, 0.0, 1.0) * (1.0 - inner)
     weight = edge * _near(remainder)
@@ -168,8 +198,8 @@ def relight_grid(*, plate: F32, face: F32, coverage: F32, bare: F64, skin: float
     spread = membrane(np.asarray(cv2.resize(weighted, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32))
     floor = _SCREEN * max(float(spread[..., 3].max()), 1e-6)
     gain = np.asarray(tone + spread[..., :3] / (spread[..., 3:] + floor), np.float32)
-    left = smooth - cv2.resize(gain, smooth.shape[1::-1])
-    return gain + _thrown(np.asarray(left, np.float32), at)[..., None]
+    left = found.smooth - cv2.resize(gain, found.smooth.shape[1::-1])
+    return gain + _thrown(np.asarray(left, np.float32), found.at)[..., None]
 
 
 def _thrown(left: F32, at: NDArray[np.intp]) -> F32:

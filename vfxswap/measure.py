@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ from vfxswap.finish.grain import Grain
 from vfxswap.finish.patches import Pool
 from vfxswap.geometry import Matrix23, Window, compose, invert, similarity
 from vfxswap.lens import Lens
-from vfxswap.pixels import F16, F32, F64, Matte, ModelRgb, WorkingRgb
+from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter
 
@@ -344,9 +344,11 @@ def _seen(
         seen: list[tuple[Sight, exr.Frame]] = []
         for sight in sights:
             image = first if sight.plate.sequence == sights[0].plate.sequence else further.pop(0)
-            if frame in sight.faces and isinstance(image, FrameError):
+            if frame not in sight.faces:
+                continue
+            if isinstance(image, FrameError):
                 miss(image)
-            elif frame in sight.faces and not isinstance(image, FrameError):
+            else:
                 seen.append((sight, image.seen(sight.plate.view) if sight.plate.view else image))
         yield frame, seen
 
@@ -407,8 +409,8 @@ def measure(
         ]
         if shown:
             compared = [_compared(sight, painted, frame, space=space) for sight, painted in shown]
-            grids[frame] = np.mean([blend.relight_grid(**one) for one in compared], axis=0).astype(np.float16)
-            some = [blend.matched(**one) for one in compared]
+            grids[frame] = np.mean([blend.relight_grid(one) for one in compared], axis=0).astype(np.float16)
+            some = [blend.matched(one) for one in compared]
             matches[frame] = Match(*(np.mean([getattr(m, x) for m in some], axis=0) for x in ("tones", "coarse")))
         fine = [_detail(sight, painted, frame, space=space, grain=found.grain) for sight, painted in shown]
         if usable := [row for row in fine if row is not None]:
@@ -520,18 +522,10 @@ def _grainy(painted: Painted, grain: Grain, space: ModelSpace) -> tuple[F32, F32
     return space.linear(WorkingRgb(light)), space.linear(WorkingRgb(light + noise))
 
 
-class _Compared(TypedDict):
-    plate: F32
-    face: F32
-    coverage: F32
-    bare: F64
-    skin: float
-
-
-def _compared(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace) -> _Compared:
+def _compared(sight: Sight, painted: Painted, frame: int, *, space: ModelSpace) -> blend.Comparison:
     """One view's plate and painted face of one frame, as `blend` compares them."""
     landmarks = sight.faces[frame].landmarks
-    return _Compared(
+    return blend.compare(
         plate=space.linear(painted.behind),
         face=space.decode_linear(painted.face),
         coverage=painted.mask,

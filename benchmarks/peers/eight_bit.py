@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfxswap import align
+from vfxswap.bench.paste import transferred
 from vfxswap.color import ModelSpace
 from vfxswap.face import expression
 from vfxswap.face.solve import Networks, track_frames
@@ -45,23 +46,14 @@ def merged(picture: Eight, face: FaceFrame, model: SwapModel) -> Eight:
     seen = ModelRgb(np.asarray(crop, np.float32) / np.float32(255))
     condition = model.card.condition
     painted, mask = model.swap(seen, None if condition is None else expression.told(expression.of(face), condition))
-    lit = _transferred(painted, seen, mask)
+    inside = mask > 0.5
+    lit = np.clip(transferred(painted, seen, inside=inside), 0, 1) if inside.any() else painted
     back = (to_opencv(matrix), (picture.shape[1], picture.shape[0]))
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC
     whole = cv2.warpAffine(lit, *back, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     alpha = np.clip(cv2.warpAffine(_feathered(mask), *back, flags=flags), 0, 1)[..., None]
     mixed = whole * alpha + picture.astype(np.float32) / 255 * (1 - alpha)
     return np.asarray(np.clip(mixed, 0, 1) * 255, np.uint8)
-
-
-def _transferred(painted: F32, seen: F32, mask: F32) -> F32:
-    inside = mask > 0.5
-    if not inside.any():
-        return painted
-    face, plate = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB) for rgb in (painted, seen))
-    a, b = face[inside], plate[inside]
-    moved = (face - a.mean(0)) * (b.std(0) / np.maximum(a.std(0), 1e-6)) + b.mean(0)
-    return np.asarray(np.clip(cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1), np.float32)
 
 
 def _feathered(mask: Matte) -> F32:

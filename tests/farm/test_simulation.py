@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from .. import support
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "farm" / "simulate.py"
 
 
 @pytest.fixture(scope="module")
 def farm() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("farm_simulation", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return support.script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

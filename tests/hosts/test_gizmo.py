@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from vfxswap.job import SwapJob, knobs, schema_json
 
+from .. import support
 from . import graph
 from .evaluate import Evaluator, Stream, UnknownError
 
@@ -25,13 +24,7 @@ SWAP, COMP = ROOT / "gizmos" / "VfxSwap.gizmo", ROOT / "gizmos" / "VfxSwapComp.g
 
 
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_gizmos", ROOT / "hosts" / "nuke" / "make_gizmos.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return support.script(ROOT / "hosts" / "nuke" / "make_gizmos.py")
 
 
 # --------------------------------------------------------------------------------------------- generated

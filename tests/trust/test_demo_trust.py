@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pytest
 from vfxswap import trust
 from vfxswap.errors import ConsentError
 from vfxswap.trust import Gate, KeyRing, ShotId
+
+from .. import support
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo"
 PEOPLE = {"likeness": "demo-ben", "double": "demo-anna"}
@@ -51,10 +52,7 @@ def test_it_lasts_and_no_private_key_is_shipped():
 
 
 def test_the_script_replaces_everything(tmp_path):
-    spec = importlib.util.spec_from_file_location("make_trust", DEMO / "make_trust.py")
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = support.script(DEMO / "make_trust.py")
     folder = tmp_path / "trust"
     script.make_trust(folder)
     first = ask(folder)

@@ -120,11 +120,7 @@ class _Ready:
         face, mask = self._warped(cv2.INTER_CUBIC)
         side = 2 * round(self._sigma) + 1
         mask = np.asarray(cv2.erode(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))), np.float32)
-        inside = mask > 0.5
-        own, wanted = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB) for rgb in (face, self._float))
-        a, b = own[inside], wanted[inside]
-        moved = (own - a.mean(0)) * (b.std(0) / np.maximum(a.std(0), 1e-6)) + b.mean(0)
-        return self._mixed(np.asarray(cv2.cvtColor(moved, cv2.COLOR_LAB2RGB), np.float32), mask)
+        return self._mixed(transferred(face, self._float, inside=mask > 0.5), mask)
 
     def _warped(self, kernel: int) -> tuple[F32, F32]:
         """(H, W, 3) face and (H, W) mask."""
@@ -136,6 +132,22 @@ class _Ready:
     def _mixed(self, face: F32, mask: F32) -> F32:
         soft = cv2.GaussianBlur(mask, (0, 0), self._sigma)[..., None]
         return np.asarray(self._float * (1.0 - soft) + face * soft, np.float32)
+
+
+def transferred(face: F32, plate: F32, *, inside: AnyArray) -> F32:
+    """The face with the plate's mean and spread of each channel of CIE Lab, both taken inside the mask.
+
+    Source: Reinhard, Ashikhmin, Gooch, Shirley, "Color transfer between images", IEEE CG&A 2001.
+
+    Args:
+        face: (h, w, 3) RGB, linear or encoded, as the merge in question has it.
+        plate: (h, w, 3), the same.
+        inside: (h, w) bool, not empty.
+    """
+    own, wanted = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB) for rgb in (face, plate))
+    a, b = own[inside], wanted[inside]
+    moved = (own - a.mean(0)) * (b.std(0) / np.maximum(a.std(0), 1e-6)) + b.mean(0)
+    return np.asarray(cv2.cvtColor(np.asarray(moved, np.float32), cv2.COLOR_LAB2RGB), np.float32)
 
 
 def _matrix(material: Material) -> Matrix23:
