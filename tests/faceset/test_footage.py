@@ -87,7 +87,7 @@ def test_a_plate_s_own_settings_go_before_the_common_ones(tmp_path: Path) -> Non
 def keys(text: str, *, size: int = 64, **options: Any) -> dict[int, str]:
     (one,) = footage.open_footage(text, config=CONFIG, **options)
     settings = one.settings(size=size)
-    content = Content.of(one.plate)
+    content = Content.of(one)
     return {frame: content.key(settings, frame) for frame in one.plate.frames}
 
 

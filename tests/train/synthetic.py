@@ -83,6 +83,7 @@ def bank(
         mask=plane(masks),
         weight=plane([0.05 + 0.95 * rim_map(mask) for mask in masks]),
         core=plane([core_map(mask) for mask in masks]),
+        front=plane([np.zeros_like(mask) for mask in masks]),
         chance=chance / chance.sum(),
         held_out=held,
         crops=tuple(_crop(raster, value) for value in yaw),

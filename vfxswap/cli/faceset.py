@@ -60,7 +60,7 @@ def build_command(
         typer.Argument(
             metavar="PLATE[,KEY[=VALUE]]...",
             help="Patterns, folders or files, each with what differs from the options: stills, shot, frames=, "
-            "colorspace=, face=, view=, part=.",
+            "colorspace=, face=, view=, part=, matte=.",
         ),
     ],
     performer: Annotated[str, typer.Option(metavar="ID", help="Whose face it is.")],
@@ -80,6 +80,13 @@ def build_command(
     ] = None,
     view: View = "",
     part: Part = "",
+    matte: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SEQ[:CHANNEL][,KEY]...",
+            help="The plates' own face matte, such as roto.####.exr:face, or a holdout.",
+        ),
+    ] = [],  # noqa: B006
     sheet: Annotated[bool, typer.Option("--sheet/--no-sheet", help="Write the contact sheet.")] = True,
     reference: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The reference file that the performer's consent names.")
@@ -127,6 +134,7 @@ def build_command(
                     face=face,
                     view=view,
                     part=part,
+                    mattes=matte,
                 )
             ],
             grant=grants[0],

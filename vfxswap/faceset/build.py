@@ -222,7 +222,7 @@ class _Builder:
     def add(self, footage: Footage) -> None:
         """Cut a plate, or what of it is not cut yet."""
         settings, total = footage.settings(size=self._size), len(footage.plate.frames)
-        content = Content.of(footage.plate, step=self._counter("read", total))
+        content = Content.of(footage, step=self._counter("read", total))
         work = _Work(footage, self._number(footage, settings), settings, content)
         if any(plate.key == work.plate_key() for plate in self.plates) or self._all_cut(work):
             self._seen += 1
@@ -271,7 +271,7 @@ class _Builder:
 
     def _shot(self, work: _Work, missed: list[FrameError]) -> None:
         """Crops of a shot, tracked as a whole."""
-        plate, key = work.plate, work.plate_key()
+        plate, key = work.plate, work.content.track_key(work.settings)
         track = self.journal.track(key)
         if track is None:
             track = self._track(plate, stills=False, missed=missed, step=self._counter("track", len(plate.frames)))
@@ -361,7 +361,16 @@ class _Builder:
         if self._adopted(name, key):
             return
         try:
-            row = self._cutter.cut(work.plate, frame, found, name=name, gain=gain, key=key, source_sha256=sha256)
+            row = self._cutter.cut(
+                work.plate,
+                frame,
+                found,
+                name=name,
+                gain=gain,
+                key=key,
+                source_sha256=sha256,
+                mattes=work.footage.mattes,
+            )
         except FrameError as error:
             self._missing(error, missed)
             return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vfxswap import align, archive, exr, matte
+from vfxswap import align, archive, exr, matte, roto
 from vfxswap.color import ModelSpace
 from vfxswap.face import PARSERS, mesh
 from vfxswap.face.protocols import Parser
@@ -17,6 +18,7 @@ from vfxswap.faceset.crops import Crop, Row
 from vfxswap.faceset.index import CROPS, Faceset
 from vfxswap.geometry import Matrix23, Window, scale_of, transform
 from vfxswap.infer import Device
+from vfxswap.matte_input import MatteInput
 from vfxswap.pixels import F32, F64, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 
@@ -45,7 +47,16 @@ class Cutter:
         return Cutter(folder, size, PARSERS["selfie"](device=device), figures.Measuring.load(device=device))
 
     def cut(
-        self, plate: Plate, frame: int, found: FaceFrame, *, name: str, gain: float | None, key: str, source_sha256: str
+        self,
+        plate: Plate,
+        frame: int,
+        found: FaceFrame,
+        *,
+        name: str,
+        gain: float | None,
+        key: str,
+        source_sha256: str,
+        mattes: Sequence[MatteInput] = (),
     ) -> Row:
         """Write a crop's picture and measure it.
 
@@ -57,9 +68,11 @@ class Cutter:
             gain: the shot's exposure; None: the crop's own.
             key: recorded.
             source_sha256: recorded.
+            mattes: an artist's, of the plate: where the face is, and what is in front of it.
 
         Raises:
-            FrameError: the frame cannot be read. OutputError, ResourceError.
+            FrameError: the frame or a matte's cannot be read. PlateError: a matte does not fit the plate. OutputError,
+            ResourceError.
         """
         image = plate.read(frame)
         matrix = align.crop_matrix(found.similarity, size=self.size, margin=align.FACESET_MARGIN)
@@ -70,15 +83,23 @@ class Cutter:
         exposure = lit if np.isfinite(lit) else 1.0
         stored = _stored(rgb)
         encoded = ModelSpace(plate.config, exposure).encode(stored)
-        mask = self._mask(encoded, points)
+        display = Window(0, 0, image.display_window.width, image.display_window.height)
+        planes = self._masks(encoded, points)
+        if mattes:
+            # Where the picture ends, pixels and mattes are carried on alike.
+            size = (display.width, display.height)
+            read = [roto.read(one, frame=frame, window=window, display=size, view=plate.view_name) for one in mattes]
+            limit, holdout = roto.combine(zip(mattes, read, strict=True), window)
+            given = (self._taken_matte(cover, window, matrix) for cover in (limit, holdout))
+            planes = _limited(planes["mask"], *given, whole=any(one.kind == "garbage" for one in mattes))
+        mask = planes["mask"]
         path = self.folder / CROPS / f"{name}.exr"
         channels = {letter: stored[..., i].astype(np.float16) for i, letter in enumerate("RGB")}
         exr.write_channels(
             path,
-            channels=channels | {"mask": mask.astype(np.float16)},
+            channels=channels | {plane: values.astype(np.float16) for plane, values in planes.items()},
             attributes={"vfxswap:plate": plate.sequence.pattern, "vfxswap:frame": frame},
         )
-        display = Window(0, 0, image.display_window.width, image.display_window.height)
         seen = figures.of_track(
             found,
             inside=figures.inside(found.landmarks, display.intersect(image.origin_window)),
@@ -126,11 +147,32 @@ class Cutter:
         skin = mesh.skin_points(points)
         return skin_gain(WorkingRgb(rgb), Window(0, 0, self.size, self.size), skin, plate.config)
 
-    def _mask(self, encoded: ModelRgb, points: F64) -> Matte:
-        """What the mask head learns: the mesh's hull, where the person is."""
+    def _taken_matte(self, cover: Matte, window: Window, matrix: Matrix23) -> Matte:
+        taken = align.take(cover, window=window, matrix=matrix, size=self.size)
+        return Matte(np.clip(taken, 0.0, 1.0))
+
+    def _masks(self, encoded: ModelRgb, points: F64) -> dict[str, Matte]:
+        """What the mask head learns without anybody's mattes: the mesh's hull, where the person is."""
         hull = matte.oval(points, size=self.size, soft=_GROW_MASK)
         person = self.parser(encoded, points)
-        return Matte(hull * np.clip(person * 2.0, 0.0, 1.0))
+        return {"mask": Matte(hull * np.clip(person * 2.0, 0.0, 1.0))}
+
+
+def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool) -> dict[str, Matte]:
+    """The planes of a crop from an artist's mattes.
+
+    Args:
+        found: (S, S) where the mesh and the person are.
+        limit: where the artist says that the face is.
+        holdout: what the artist says is in front.
+        whole: somebody said where the face is: then it is there and nowhere else.
+
+    Returns:
+        `mask`: the face that can be seen. `front`: what covers it, the artist's holdouts and what is left of `found`,
+        which is hair for the most part.
+    """
+    shown = Matte((limit if whole else found) * (1.0 - holdout))
+    return {"mask": shown, "front": Matte(np.maximum(holdout, found * (1.0 - shown)))}
 
 
 def _stored(rgb: F32) -> WorkingRgb:

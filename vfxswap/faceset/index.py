@@ -7,7 +7,7 @@
     expressions.npy  (N, 52) float32, ARKit coefficients in 0..1; NaN where unknown
     thumbnails.npy   (N, 24, 24, 3) uint8, sRGB codes; zeros where unknown
 
-and `crops/NAME.exr` the picture: R, G, B in working space, `mask`, half.
+and `crops/NAME.exr` the picture: R, G, B in working space, `mask`, half; and `front` where an artist's mattes say it.
 """
 
 from __future__ import annotations
@@ -97,6 +97,15 @@ class Faceset:
         channels, _ = exr.read_channels(self.folder / CROPS / f"{crop.name}.exr")
         rgb = np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
         return WorkingRgb(rgb), Matte(channels["mask"].astype(np.float32))
+
+    def front(self, crop: Crop) -> Matte:
+        """(S, S) coverage of what is before the face in the plate, hair for the most part.
+
+        Known of plates that came with mattes, 0 of others.
+        """
+        channels, _ = exr.read_channels(self.folder / CROPS / f"{crop.name}.exr")
+        known = channels.get("front")
+        return Matte(np.zeros((self.size, self.size), np.float32) if known is None else known.astype(np.float32))
 
     def digest(self) -> str:
         """sha256 of the index and landmarks: what a model records of its training data."""

@@ -37,6 +37,8 @@ class Bank:
     """(N, 1, R, R) float16, where errors count: the face and its rim 1, eyes and mouth more, the rest a little."""
     core: Tensor
     """(N, 1, R, R) float16, the inside of the face, soft: what the judge sees. The outline must be no clue."""
+    front: Tensor
+    """(N, 1, R, R) float16 coverage of what is before the face, where the faceset's mattes say it; 0 elsewhere."""
     chance: F64
     """(N,) probability of drawing each training crop: yaw is balanced; 0 for held-out crops."""
     held_out: tuple[int, ...]
@@ -57,6 +59,11 @@ class Bank:
 
     def __len__(self) -> int:
         return int(self.rgb.shape[0])
+
+    @cached_property
+    def covered(self) -> bool:
+        """Whether anything is known to be before the face."""
+        return bool(self.front.any())
 
     @cached_property
     def skin(self) -> F64:
@@ -115,6 +122,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
     mask = np.empty((len(crops), 1, raster, raster), np.float16)
     weight = np.empty((len(crops), 1, raster, raster), np.float16)
     core = np.empty((len(crops), 1, raster, raster), np.float16)
+    front = np.empty((len(crops), 1, raster, raster), np.float16)
     for i, crop in enumerate(crops):
         encoded, coverage = source.load(crop, encoding=encoding)
         rgb[i] = _fit(encoded, raster).transpose(2, 0, 1)
@@ -123,6 +131,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
         focus = focus_map(crop.landmarks[:, :2] * (raster / source.size), size=raster)
         weight[i, 0] = 0.05 + 0.95 * rim_map(covered) + focus * covered
         core[i, 0] = core_map(covered)
+        front[i, 0] = _fit(source.front(crop), raster)
     held = () if further else held_out(len(crops))
     chance = yaw_balance(np.array([crop.pose_deg[1] for crop in crops]))
     chance[list(held)] = 0.0
@@ -132,6 +141,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
         torch.from_numpy(mask),
         torch.from_numpy(weight),
         torch.from_numpy(core),
+        torch.from_numpy(front),
         chance / chance.sum(),
         held,
         crops,

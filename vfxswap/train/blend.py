@@ -29,7 +29,7 @@ from vfxswap.train.joined import like
 from vfxswap.train.texture import veils
 from vfxswap.trust.consent import TOGETHER
 
-_PLANES: Final = ("rgb", "mask", "weight", "core")
+_PLANES: Final = ("rgb", "mask", "weight", "core", "front")
 
 
 def blend(banks: Sequence[Bank], weights: Sequence[float]) -> Bank:

@@ -60,7 +60,8 @@ class Batch:
     weight: Tensor
     core: Tensor
     hidden: Tensor | None = None
-    """(N, 1, S, S) true coverage of the occluders, which lie alike in input and mask; None: there are none."""
+    """(N, 1, S, S) true coverage of the occluders, which lie alike in input and mask, and of what the plate itself had
+    before the face, as it lies in the input; None: there are none."""
     told: Tensor | None = None
     """(N, C) what a conditioned network is told of the faces; None: nothing."""
 
@@ -146,6 +147,7 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
     bend = torch.tensor(degree, dtype=torch.float32)[:, None, None, None]
     at = _bent(bank, chosen, affine, _waves(dice, augment), bend, size=size)
     warped = veiled(sampled(stack[:, :3], at), bank, chosen, at, bend)
+    front = sampled(_front(bank, chosen), at) if bank.covered else None
     gain = np.stack([np.exp(rng.normal(0, augment.exposure) + rng.normal(0, augment.color, 3)) for rng in dice])
     scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None] * _slope(dice, size, augment)
     grain = [_grain(rng, size=size, augment=augment) for rng in dice]
@@ -161,7 +163,8 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
         for crop, rng in zip(warped, dice, strict=True):
             coarsen(rng, crop, most=augment.coarse, grain=_grain_scale(bank))
     target = _lit(target, scale, bank)
-    return _uncovered(Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden, told))
+    batch = _uncovered(Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden, told))
+    return _fronted(batch, front)
 
 
 def _told(bank: Bank, chosen: NDArray[np.int64], affine: Tensor, dice: list[_Rng], augment: Augment) -> Tensor | None:
@@ -256,6 +259,16 @@ def _uncovered(batch: Batch) -> Batch:
     )
 
 
+def _fronted(batch: Batch, front: Tensor | None) -> Batch:
+    """The batch with what the plate itself had before the face, as it lies in the input, among what is hidden.
+
+    Mask and weight leave it out already, as it lies in the target.
+    """
+    if front is None:
+        return batch
+    return replace(batch, hidden=front if batch.hidden is None else torch.maximum(front, batch.hidden))
+
+
 def acescct(codes: F32) -> F32:
     """Codes of sRGB (IEC 61966-2-1) as ACEScct codes (S-2016-001) of the same light; primaries stay."""
     light = np.where(codes <= 0.04045, codes / 12.92, ((np.maximum(codes, 0) + 0.055) / 1.055) ** 2.4)
@@ -283,6 +296,11 @@ def _stack(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
         for at, plane in enumerate((bank.mask, bank.weight, bank.core), start=3):
             out[i, at] = plane[crop, 0]
     return out
+
+
+def _front(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
+    """(n, 1, R, R) float32."""
+    return bank.front[torch.from_numpy(chosen)].float()
 
 
 def sampled(stack: Tensor, at: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from vfxswap.pixels import F32, F64
 
 Bytes = NDArray[np.uint8]
 
-POOL = 512
+POOL = 1024
 """How many sprites there are."""
 
 _SKIN = np.array([0.72, 0.55, 0.47])
@@ -31,6 +31,9 @@ _SKIN = np.array([0.72, 0.55, 0.47])
 
 _DARK, _LIGHT = np.array([0.32, 0.20, 0.15]), np.array([0.93, 0.79, 0.71])
 _HAIR = np.array([[0.07, 0.06, 0.05], [0.25, 0.16, 0.10], [0.45, 0.31, 0.19], [0.75, 0.62, 0.42], [0.6, 0.6, 0.6]])
+
+_ONLY_SHADOW = 0.12
+"""Part of the occluders that stay out of the picture and only throw their shadow into it."""
 
 _TWO = 0.15
 """Part of the occluded crops that get a second occluder."""
@@ -105,6 +108,8 @@ def _laid(rng: np.random.Generator, size: int, tone: F64) -> Layer:
     if found.skin:
         gain = gain * (tone if rng.random() < 0.5 else _DARK + (_LIGHT - _DARK) * rng.random()) / _SKIN
     planes = cv2.split(rgba)
+    if rng.random() < _ONLY_SHADOW:
+        return Layer(np.zeros((3, size, size), np.float32), np.zeros((size, size), np.float32), _unit(shade))
     alpha = _unit(planes[3])
     color = np.stack([np.minimum(_unit(planes[i], gain[i]), alpha) for i in range(3)])
     return Layer(color, alpha, _unit(shade))
@@ -202,12 +207,13 @@ def _blurred(rng: np.random.Generator, rgba: F32) -> F32:
 
 
 def _shadow(rng: np.random.Generator, alpha: F32) -> F32:
-    """Gain of what lies behind: a soft copy of the occluder, a little aside, or none."""
+    """Gain of what lies behind: a copy of the occluder, aside, soft under the sky and hard under a lamp; or none."""
     side = alpha.shape[0]
-    dark = max(0.0, rng.uniform(-0.2, 0.45))
-    dx, dy = rng.normal(0, 0.05, 2) * side
+    dark = max(0.0, rng.uniform(-0.25, 0.7))
+    dx, dy = rng.normal(0, 0.08, 2) * side
     moved = cv2.warpAffine(alpha, np.array([[1, 0, dx], [0, 1, dy]]), (side, side), borderMode=cv2.BORDER_REPLICATE)
-    soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.02, 0.07) * side, borderType=cv2.BORDER_REPLICATE)
+    width = math.exp(rng.uniform(math.log(0.006), math.log(0.08))) * side
+    soft = cv2.GaussianBlur(moved, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(1 - dark * np.clip(soft, 0, 1), np.float32)
 
 
