@@ -54,7 +54,7 @@ _FARTHEST, _TURN_DEG = 0.1, 6.0
 
 Miss = Callable[[FrameError], None]
 
-_SMOOTH_FRAMES = 3.0
+_SMOOTH_FRAMES = 1.5
 """Standard deviation over time of the relight, in frames."""
 _SMOOTH_STOPS = 0.5
 """Frames whose exposures differ by more than this lend each other little of their relight: a flash is another light."""

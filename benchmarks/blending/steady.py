@@ -10,7 +10,9 @@ SHOT is a shot with ground truth, TRACK its plate's .vfxtrack.
 that the swap puts there; then from there to 3 pixels outside, of the plate at the very same places (its own local
 variation), of the comp and of the truth. **Flicker**: how far a frame's difference from the truth is from the middle
 of its own and its neighbours', in cells of the upright face (delta-E, mean), of the comp and of the network's face
-put in as it is; and the same of the difference between these two, which is the blending's alone.
+put in as it is; the same of the difference between these two, which is the blending's alone; and of the network's face
+under one light for the whole shot, the mean of what the comp was relit by: a brighter face shows its flicker more, and
+this is what the comp would have if its light did not move at all.
 """
 
 from __future__ import annotations
@@ -51,10 +53,24 @@ def edges(it: Material) -> tuple[float, float, float, float]:
     return step, seam(plate, it), seam(comp, it), seam(truth, it)
 
 
-def upright(picture: F32, truth: F32, matrix: np.ndarray) -> F32:
-    """(CELLS, CELLS, 3) L*a*b* of a picture less that of the truth, both as codes, in the upright face."""
-    pair = [chips.cells(chips.lab(crop(ModelRgb(codes), matrix, size=chips.SIZE))) for codes in (picture, truth)]
+def upright(picture: F32, matrix: np.ndarray) -> F32:
+    """(S, S, 3) the upright face."""
+    return crop(ModelRgb(picture), matrix, size=chips.SIZE)
+
+
+def off(picture: F32, truth: F32) -> F32:
+    """(CELLS, CELLS, 3) L*a*b* of upright codes less that of the truth's."""
+    pair = [chips.cells(chips.lab(codes)) for codes in (picture, truth)]
     return np.asarray(pair[0] - pair[1], np.float32)
+
+
+def evenly_lit(pictures: list[F32], gains: list[F32], weights: list[F32], space: ModelSpace) -> list[F32]:
+    """(S, S, 3) upright codes, all under the mean of the shot's gains (stops), which the weights say where to take."""
+    total = np.maximum(np.sum(weights, axis=0), 1e-3)[..., None]
+    mean = np.sum([gain * weight[..., None] for gain, weight in zip(gains, weights, strict=True)], axis=0) / total
+    light = [space.decode_linear(ModelRgb(codes)) * np.exp2(mean, dtype=np.float32) for codes in pictures]
+    encode = space.config.model_curve(space.encoding, decode=False)
+    return [np.clip(np.asarray(encode.apply(np.asarray(one, np.float32))), 0.0, 1.0) for one in light]
 
 
 def flicker(frames: list[F32], covers: list[F32]) -> float:
@@ -74,15 +90,15 @@ def main() -> None:
     parser.add_argument("--plain", type=Path, required=True, help="renders of --match none")
     arguments = parser.parse_args()
     print(
-        "| shot | edge: step | plate across | comp across | truth across | flicker: comp | network | blending |\n"
-        "|---|---|---|---|---|---|---|---|"
+        "| shot | edge: step | plate across | comp across | truth across | flicker: comp | network | "
+        "network, one light | blending |\n|---|---|---|---|---|---|---|---|---|"
     )
     for text in arguments.shots:
         folder, data, track = (Path(part) for part in text.split(":"))
         shot = ShotData.load(data)
         faces = tracks.load(track).face()
         swapped = SequencePath.parse(str(folder / "swap.%04d.exr"))
-        rows, ours, plain, covers = [], [], [], []
+        rows, ours, plain, truths, covers, gains, weights = [], [], [], [], [], [], []
         for frame in shot.frames:
             view = shot.view(frame, swapped)
             it = material(view, layers_of(folder, frame), shot.plate.config)
@@ -91,19 +107,21 @@ def main() -> None:
             matrix, space = chips.matrix(faces[frame]), ModelSpace(it.config, it.gain)
             other = layers_of(arguments.plain / shot.name, frame)
             alone = np.stack([other[letter] for letter in "RGB"], axis=-1)
-            truth = np.asarray(space.encode(WorkingRgb(view.truth)), np.float32)
-            for kept, picture in ((ours, view.swap), (plain, alone)):
-                kept.append(upright(np.asarray(space.encode(WorkingRgb(picture)), np.float32), truth, matrix))
-            clear = layers_of(folder, frame)["matte.face"]
+            for kept, picture in ((ours, view.swap), (plain, alone), (truths, view.truth)):
+                kept.append(upright(np.asarray(space.encode(WorkingRgb(picture)), np.float32), matrix))
+            layers = layers_of(folder, frame)
+            clear = layers["matte.face"]
             if view.occluder is not None:
                 clear = clear * (view.occluder < 0.1)
-            covers.append(chips.cells(crop(ModelRgb(cv2.merge([clear] * 3)), matrix, size=chips.SIZE))[..., 0])
+            weights.append(upright(cv2.merge([clear] * 3), matrix)[..., 0])
+            covers.append(chips.cells(cv2.merge([weights[-1]] * 3))[..., 0])
+            gains.append(upright(cv2.merge([layers[f"gain.{letter}"] for letter in "RGB"]), matrix))
         step, plate, comp, true = np.mean(rows, axis=0)
-        added = [a - b for a, b in zip(ours, plain, strict=True)]
-        print(
-            f"| {shot.name} | {step:.2f} | {plate:.2f} | {comp:.2f} | {true:.2f} | {flicker(ours, covers):.3f} "
-            f"| {flicker(plain, covers):.3f} | {flicker(added, covers):.3f} |"
-        )
+        even = evenly_lit(plain, gains, weights, space)
+        errors = [[off(a, b) for a, b in zip(kept, truths, strict=True)] for kept in (ours, plain, even)]
+        added = [a - b for a, b in zip(errors[0], errors[1], strict=True)]
+        scores = " | ".join(f"{flicker(error, covers):.3f}" for error in (*errors, added))
+        print(f"| {shot.name} | {step:.2f} | {plate:.2f} | {comp:.2f} | {true:.2f} | {scores} |")
 
 
 if __name__ == "__main__":

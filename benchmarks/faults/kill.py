@@ -320,16 +320,20 @@ def loaded() -> None:
     """Import what the commands import, once for all forks; nothing of it is used here, so no thread is started."""
     import vfxswap.cli.faceset
     import vfxswap.cli.farm_work
+    import vfxswap.cli.otio
     import vfxswap.cli.provenance
     import vfxswap.cli.publish
     import vfxswap.cli.qc
+    import vfxswap.cli.retrain
     import vfxswap.cli.review
     import vfxswap.cli.shot
     import vfxswap.cli.track
     import vfxswap.cli.training
+    import vfxswap.conform
     import vfxswap.models
     import vfxswap.publish.session
-    import vfxswap.train.loop  # noqa: F401
+    import vfxswap.train.loop
+    import vfxswap.train.retrain  # noqa: F401
 
 
 def report(kills: list[Kill], known: dict[str, Trial], file: Path | None) -> None:

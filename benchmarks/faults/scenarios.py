@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
@@ -102,6 +103,15 @@ class Material:
         write_plate(self.root / "looks", frames=4)
         write_plate(self.root / "more", frames=2, tint=(1.1, 1.0, 0.9))
         write_plate(self.root / "other", frames=4, tint=(0.7, 0.9, 1.1))
+        for eye, aside in (("left", 0.0), ("right", -3.0)):
+            (self.root / "stereo" / eye).mkdir(parents=True)
+            for i in range(2):
+                file = self.root / "stereo" / eye / f"shot.{1001 + i}.exr"
+                support.write_frame(file, support.astronaut(192, shift=aside + 1.25 * i), frame=1001 + i)
+        worst = [{"frame": frame, "score": 1.0, "reason": "soft"} for frame in (1003, 1001)]
+        (self.root / "worst.json").write_text(json.dumps({"schema": "vfxswap.worst/1", "frames": worst}))
+        if importlib.util.find_spec("opentimelineio"):  # of an extra, for `otio` alone
+            _timeline(self.root / "reel.otio", self.root / "plate", {"talk": (1001, 2), "look": (1003, 2)})
 
     @cached_property
     def studio(self) -> support.Studio:
@@ -132,6 +142,18 @@ class Material:
     @cached_property
     def _track(self) -> tuple[str, ...]:
         return ("track", self.plate, "--output", str(self.work / "t.vfxtrack"))
+
+    @cached_property
+    def _track_both(self) -> tuple[str, ...]:
+        plate = str(self.root / "stereo" / "%V" / "shot.####.exr")
+        return ("track", plate, "--view", "all", "--output", str(self.work / "%V.vfxtrack"))
+
+    @cached_property
+    def _retrain(self) -> tuple[str, ...]:
+        asked = ("--report", str(self.root / "worst.json"), "--plate", str(self.root / "other" / "look.####.exr"))
+        sets = ("--likeness", str(self.work / "ben"), "--double", str(self.work / "anna"))
+        fixed = ("--worst", "2", "--steps", "3", "--device", "cpu")
+        return ("retrain", str(self.work / "m"), *asked, *sets, *self.trust, *fixed)
 
     @cached_property
     def _submit(self) -> tuple[str, ...]:
@@ -170,6 +192,7 @@ class Material:
         key = self.studio.root / "private" / "prod.key.pem"
         return {
             "track": Scenario(self._track, there=4),
+            "track both views": Scenario(self._track_both, there=4),
             "track fix": Scenario(("track", "fix", track, "--frame", "1002", "--set", "move=1,2"), "tracked"),
             "measure": Scenario(
                 ("measure", plate, "--track", track, "--model", model, "--output", f"{work}/m.vfxshot", *cpu),
@@ -181,11 +204,18 @@ class Material:
             "faceset build": Scenario(self._build("looks", "ben", "--stills"), there=2),
             "faceset append": Scenario(self._build("more", "ben", "--append"), "ben"),
             "train": Scenario(self._train(9), "both", growing=r"^m/"),
+            "retrain": Scenario(self._retrain, "trained", growing=r"^m/"),
             "export": Scenario(
                 ("export", f"{work}/m", "--output", f"{work}/m.vfxmodel", *self.trust), "trained", there=4
             ),
             "export for Nuke": Scenario(
                 ("export", f"{work}/m", "--output", f"{work}/nuke", "--to", "nuke-cat", *self.trust), "trained", there=4
+            ),
+            "otio": Scenario(
+                (
+                    *("otio", str(self.root / "reel.otio"), "--clip", "talk", "--clip", "look", "--model", model),
+                    *("--output", out, *cpu),
+                )
             ),
             "farm submit": Scenario(self._submit, "job"),
             "farm work track": Scenario(self._at_work("track"), "submitted"),
@@ -214,6 +244,30 @@ class Material:
         file = self.root / "passphrase"
         file.write_text(support.PASSPHRASE)
         return file
+
+
+def _timeline(file: Path, plate: Path, clips: Mapping[str, tuple[int, int]]) -> None:
+    """Cuts of a plate's frames, each as (first, how many)."""
+    import opentimelineio as otio
+
+    def span(first: int, count: int) -> object:
+        return otio.opentime.TimeRange(otio.opentime.RationalTime(first, 24), otio.opentime.RationalTime(count, 24))
+
+    track = otio.schema.Track(kind=otio.schema.TrackKind.Video)
+    for name, (first, count) in clips.items():
+        media = otio.schema.ImageSequenceReference(
+            target_url_base=plate.as_uri() + "/",
+            name_prefix="shot.",
+            name_suffix=".exr",
+            start_frame=first,
+            rate=24,
+            frame_zero_padding=4,
+            available_range=span(first, count),
+        )
+        track.append(otio.schema.Clip(name=name, media_reference=media, source_range=span(first, count)))
+    timeline = otio.schema.Timeline(name="reel")
+    timeline.tracks.append(track)
+    otio.adapters.write_to_file(timeline, str(file))
 
 
 def unlocked(folder: Path) -> None:

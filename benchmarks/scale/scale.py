@@ -2,6 +2,7 @@
 """Long shots, many faces, large frames, many jobs: docs/scale.md.
 
     python benchmarks/scale/scale.py long FOLDER [--frames 10000] [--tracked 1000] [--size 128] [--layers comp]
+    python benchmarks/scale/scale.py whole FOLDER [--frames 10000] [--size 128] [--fast]
     python benchmarks/scale/scale.py faces FOLDER DATA [--count 20] [--frames 24]
     python benchmarks/scale/scale.py large FOLDER [--frames 3]
     python benchmarks/scale/scale.py jobs FOLDER [--count 100]
@@ -13,6 +14,7 @@ is a folder of rendered performers, `NAME/*.exr` with a face in each (the first 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -109,6 +111,54 @@ def long(root: Path, *, frames: int, size: int, tracked: int, layers: str) -> Fo
     found["swap, all there"] = brief(watched(swap), "swap")
     found["verify"] = brief(watched(("provenance", "verify", out.parent), events=False))
     found["sizes"] |= sizes(root, frames)
+    return found
+
+
+# -------------------------------------------------------------------------------------------------- whole
+
+
+def whole(root: Path, *, frames: int, size: int, fast: bool) -> Found:
+    """Track and measure all frames in one go, each killed in the middle first: memory and time as frames go by."""
+    place = Place(root)
+    repeat(root / "plate", frames=frames, size=size)
+    plate, track, shot = root / "plate" / "shot.#####.exr", root / "t.vfxtrack", root / "m.vfxshot"
+    found: Found = {"frames": frames, "size": size, "fast": fast}
+    commands = {
+        "track": ("track", plate, "--output", track, *(("--fast",) if fast else ())),
+        "measure": ("measure", plate, "--track", track, "--model", place.model, "--output", shot, *place.trust),
+    }
+    for stage, command in commands.items():
+        before = frames if stage == "measure" else 0  # it looks at every frame twice, the second time for longer
+        stopped = watched(command, stop_at=(stage, before + frames // 2))
+        left = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and _ours(path, root))
+        for name, taken in ((f"{stage}, killed in the middle", stopped), (stage, watched(command))):
+            found[name] = grown(taken, stage, before=before, frames=frames)
+            print(json.dumps({name: found[name]}), flush=True)
+        found[f"{stage}, killed in the middle"]["left"] = left
+    found["bytes"] = {"track": track.stat().st_size, "measurements": shot.stat().st_size}
+    return found
+
+
+def _ours(path: Path, root: Path) -> bool:
+    return path.relative_to(root).parts[0] not in ("plate", "studio", "config") and path.suffix != ".vfxmodel"
+
+
+def grown(taken: Taken, stage: str, *, before: int, frames: int) -> Found:
+    """Memory and CPU of a command as the frames of a stage go by, once `before` steps of it are done."""
+    found = brief(taken)
+    last, done, _ = taken.marks[stage][-1]
+    looks = [count for count in (frames // 10, frames // 2, frames) if before + count <= done]
+    edges = [frames * part // 10 for part in range(11) if before + frames * part // 10 <= done]
+    times = [taken.when(stage, before + edge) for edge in edges]
+    found["first frame done after"] = round(taken.when(stage, before + 1), 2)
+    found["peak MiB up to frame"] = {n: round(taken.peak_until(taken.when(stage, before + n))) for n in looks}
+    found["CPU ms a frame of each tenth"] = [
+        round(1e4 * taken.cpu_between(a, b) / frames, 2) for a, b in itertools.pairwise(times)
+    ]
+    found["after the last frame"] = {
+        "seconds": round(taken.seconds - last, 2),
+        "peak MiB": round(max((size for t, size in taken.held if t >= last), default=0)),
+    }
     return found
 
 
@@ -313,7 +363,7 @@ def _served(files: list[Path]) -> tuple[list[float], list[float]]:
 def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["long", "faces", "large", "jobs"])
+    parser.add_argument("what", choices=["long", "whole", "faces", "large", "jobs"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--frames", type=int)
@@ -321,11 +371,14 @@ def main() -> None:
     parser.add_argument("--tracked", type=int, default=1000)
     parser.add_argument("--layers", default="comp")
     parser.add_argument("--count", type=int)
+    parser.add_argument("--fast", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     root = given.folder.resolve()
     if given.what == "long":
         found = long(root, frames=given.frames or 10_000, size=given.size, tracked=given.tracked, layers=given.layers)
+    elif given.what == "whole":
+        found = whole(root, frames=given.frames or 10_000, size=given.size, fast=given.fast)
     elif given.what == "faces":
         found = faces(root, given.data, count=given.count or 20, frames=given.frames or 24)
     elif given.what == "large":

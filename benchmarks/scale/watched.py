@@ -29,6 +29,7 @@ class Taken:
         cpu: seconds of CPU, of the process and its children.
         peak: MiB that it held at most.
         held: (seconds, MiB) over time.
+        spent: (seconds, seconds of CPU of the process alone) over time.
         marks: stage -> (seconds, done, total) whenever it said how far it was.
         said: the last lines of stderr.
     """
@@ -38,6 +39,7 @@ class Taken:
     cpu: float = 0.0
     peak: float = 0.0
     held: list[tuple[float, float]] = field(default_factory=list)
+    spent: list[tuple[float, float]] = field(default_factory=list)
     marks: dict[str, list[tuple[float, int, int]]] = field(default_factory=dict)
     said: str = ""
 
@@ -48,6 +50,20 @@ class Taken:
         inside = [(t, size) for t, size in self.held if begin + (end - begin) / 10 <= t <= end]
         inside = inside or self.held[-1:]  # it took no time
         return inside[0][1], max(size for _, size in inside)
+
+    def when(self, stage: str, done: int) -> float:
+        """Seconds after which so many frames of a stage were done; its last mark, where it said no more."""
+        marks = self.marks[stage]
+        return next((t for t, count, _ in marks if count >= done), marks[-1][0])
+
+    def peak_until(self, seconds: float) -> float:
+        """The most MiB that it held up to then."""
+        return max(size for t, size in self.held if t <= seconds + _LOOK_S)
+
+    def cpu_between(self, begin: float, end: float) -> float:
+        """Seconds of CPU that it took between two moments."""
+        first, last = (next((cpu for t, cpu in self.spent if t >= at), self.spent[-1][1]) for at in (begin, end))
+        return last - first
 
     def thousands(self, stage: str, *, parts: int = 10) -> list[float]:
         """Seconds of each of so many equal parts of a stage."""
@@ -101,9 +117,10 @@ def watched(arguments: Sequence[object], *, stop_at: tuple[str, int] | None = No
 
 def _look(pid: int, begun: float, found: Taken, ended: threading.Event) -> None:
     while not ended.wait(_LOOK_S):
-        size = resident(pid)
+        size, cpu = resident(pid), spent(pid)
         if size:
             found.held.append((time.monotonic() - begun, size))
+            found.spent.append((time.monotonic() - begun, cpu))
             found.peak = max(found.peak, size)
 
 
@@ -113,4 +130,12 @@ def resident(pid: int) -> float:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def spent(pid: int) -> float:
+    """Seconds of CPU that a process took so far; 0 where it is gone."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return 0.0

@@ -32,7 +32,7 @@ from vfxswap.cli.common import (
 from vfxswap.cli.knobs import Device
 from vfxswap.errors import OutputError, PlateError, TrackError, UsageError
 from vfxswap.events import Done, NdjsonSink, Warned
-from vfxswap.face import carry, export
+from vfxswap.face import carry, export, shot
 from vfxswap.face import track as tracks
 from vfxswap.face.people import name_faces
 from vfxswap.face.track import Track
@@ -42,6 +42,8 @@ from vfxswap.plate import Lenses, Plate, open_views
 from vfxswap.sequence import FrameRange, SequencePath, for_view, has_view_token
 
 _PLATE = "plate"
+_VIEW = "view"
+"""The key of a track's metadata that names the view of its plate's files."""
 
 Format = Literal["nuke-tracker", "nuke-cornerpin", "nuke-roto", "nuke-live", "stmap", "json", "chan", "usd"]
 
@@ -90,7 +92,8 @@ def plate_command(
 ) -> None:
     """Track every face of PLATE and write a .vfxtrack; ends with the frames an artist should check, and why.
 
-    With `--view all`, `%V` in the output stands for the view. `--overwrite` keeps the artist's keys of the old track.
+    With `--view all`, `%V` in the output stands for the view; a run that was stopped is gone on with, and keeps the
+    tracks that are there. `--overwrite` keeps the artist's keys of the old track.
     """
     with working(ctx, events=events) as work:
         plates = open_views(
@@ -105,35 +108,91 @@ def plate_command(
         if len(plates) > 1 and not has_view_token(str(output)):
             raise UsageError("each view needs a track of its own", hint="write %V into --output")
         made = {Path(for_view(str(output), opened.view_name)): opened for opened in plates}
-        before = {path: _kept(path, overwrite=overwrite, discard=discard_fixes) for path in made}
-        references = _references(named, device)
+        if len(made) < len(plates):
+            raise UsageError("two views have the same output", hint="write %V into --output")
         with pipeline.watching(list(made.values()), output.parent / cache.FOLDER / output.stem) as watched:
-            found = {
-                path: _tracked(opened, references, before[path], work, device=device, fast=fast)
-                for path, opened in zip(made, watched, strict=True)
-            }
-        for path, track in found.items():
-            if face:
-                tracks.choose(track, face)
-            track.save(path)
-        counts = {"frames": len(plates[0].frames), "faces": sum(len(track.faces) for track in found.values())}
+            opened = dict(zip(made, watched, strict=True))
+            found = {} if overwrite else _there(opened)
+            for path in found:
+                said = f"{path} is there already and is kept; --overwrite makes it again"
+                work.sink.emit(Warned(code="track_kept", message=said))
+            references = _references(named, device)
+            before = {path: _before(path, discard=discard_fixes) for path in opened if path not in found}
+            for path, old in before.items():
+                track = _tracked(opened[path], references, old, work, device=device, fast=fast)
+                if face:
+                    tracks.choose(track, face)
+                track.save(path)  # at once: what is there is kept, whatever comes
+                found[path] = track
+        shown = [found[path] for path in made]
+        counts = {"frames": len(plates[0].frames), "faces": sum(len(track.faces) for track in shown)}
         if isinstance(work.sink, NdjsonSink):
-            for track in found.values():
+            for track in shown:
                 track_report.warn(track, work.sink)
         work.sink.emit(Done(manifest=str(output), counts=counts))
     console = Console(stderr=True, highlight=False)
-    for track in found.values():
+    for track in shown:
         console.print(tracks.describe(track), markup=False, soft_wrap=True)
         track_report.show(track, console)
 
 
-def _kept(path: Path, *, overwrite: bool, discard: bool) -> Track | None:
-    """The track that is there already, if its keys are to go on; refuses to write over it unasked."""
-    if not path.exists():
-        return None
-    if not overwrite:
-        raise OutputError("the track is there already", path=path, hint="give --overwrite to make it again")
-    if discard:
+def _there(plates: Mapping[Path, Plate]) -> dict[Path, Track]:
+    """The tracks that are there already, where others are missing: what a run that was stopped between views left.
+
+    Raises:
+        OutputError: all of them are there, or one is not of its plate and view.
+    """
+    there = [path for path in plates if path.exists()]
+    if there and len(there) == len(plates):
+        raise _refused(there[0])
+    return {path: _left(path, plates[path]) for path in there}
+
+
+def _left(path: Path, plate: Plate) -> Track:
+    """The track of a plate that is there; raises OutputError where it is of other pictures."""
+    try:
+        track = tracks.load(path)
+    except TrackError as error:
+        raise _refused(path, f" and cannot be read: {error.message}") from error
+    if track.plate != plate.sequence.pattern:
+        raise _refused(path, f", of another plate: {track.plate}")
+    if track.metadata.get(_VIEW, "") != (plate.view or ""):
+        raise _refused(path, f", of another view: {track.metadata.get(_VIEW) or 'it does not say which'}")
+    recorded = (track.colorspace, track.config_id, track.metadata.get(shot.LENS, ""), track.still)
+    if recorded != (plate.space, plate.config.id, shot.lens_name(plate), False):
+        raise _refused(path, ", made with another color space, lens or way of tracking")
+    missing = set(plate.frames) - set(track.frames)
+    if set(track.frames) - set(plate.frames) or any(_reads(plate, frame) for frame in missing):
+        raise _refused(path, ", of other frames")
+    if any(_time(plate.sequence.path(frame)) > _time(path) for frame in track.frames):
+        raise _refused(path, ", older than its plate")
+    return track
+
+
+def _refused(path: Path, why: str = "") -> OutputError:
+    return OutputError(f"the track is there already{why}", path=path, hint="give --overwrite to make it again")
+
+
+def _time(path: Path) -> int:
+    """When a file was written; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _reads(plate: Plate, frame: int) -> bool:
+    """Whether a frame can be read: one that could not be is missing in its track rightly."""
+    try:
+        plate.read(frame)
+    except PlateError:
+        return False
+    return True
+
+
+def _before(path: Path, *, discard: bool) -> Track | None:
+    """The track that will be made again, if its keys are to go on."""
+    if discard or not path.exists():
         return None
     try:
         return tracks.load(path)
@@ -157,6 +216,8 @@ def _tracked(
     quality: Literal["default", "fast"] = "fast" if fast else "default"
     track = pipeline.track_plate(plate, sink=work.sink, cancel=work.cancel, device=device, quality=quality)
     track = replace(track, size=_display(plate.sequence, part=plate.part))
+    if plate.view:  # one of several in a file, whose name does not say it
+        track = replace(track, metadata={**track.metadata, _VIEW: plate.view})
     if references:
         track = name_faces(track, references)
     if before is None or not before.keys:

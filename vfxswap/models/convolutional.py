@@ -156,6 +156,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
         decoder_residuals=(1, 1, 1),
         grid_residuals=1,
         head=4,
+        occlusion=24,
     ),
     "film": ConvolutionalConfig(
         resolution=512,
@@ -169,6 +170,7 @@ PRESETS: dict[str, ConvolutionalConfig] = {
         decoder_residuals=(2, 2, 2, 2),
         grid_residuals=2,
         head=4,
+        occlusion=24,
     ),
     # For tests: 64 px, trains a step in milliseconds.
     "test": ConvolutionalConfig(

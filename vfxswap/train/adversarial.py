@@ -196,7 +196,8 @@ class Pair:
         parts = covered | {
             "likeness": losses.reconstruction(rgb, likeness.target, likeness.weight),
             "double": losses.reconstruction(double_rgb.float(), double.target, double.weight),
-            "mask": losses.mask_loss(mask.float(), likeness.mask) + losses.mask_loss(double_mask.float(), double.mask),
+            "mask": losses.mask_loss(mask.float(), self._outline(likeness))
+            + losses.mask_loss(double_mask.float(), self._outline(double)),
         }
         total = sum(parts.values(), torch.zeros((), device=rgb.device))
         # A code pays for its power in noise: what a decoder knows by itself, such as whose face it paints, is not
@@ -206,6 +207,14 @@ class Pair:
         total = total + self.config.code_power * parts["power"] + self.config.confusion_weight * parts["confusion"]
         values = {name: float(value.detach()) for name, value in parts.items()}
         return total, values, Painted(rgb, None if swapped is None else swapped[0].float(), codes.float())
+
+    def _outline(self, batch: Batch) -> Tensor:
+        """(N, 1, S, S) what a decoder's mask should be.
+
+        Beside a network that finds what covers the face a decoder leaves that to it: a code can only leave out a blob,
+        and what it leaves out nobody puts back.
+        """
+        return batch.mask if self.net.occlusion is None or batch.whole is None else batch.whole
 
     def _covered(
         self,

@@ -64,6 +64,8 @@ class Batch:
     before the face, as it lies in the input; None: there are none."""
     told: Tensor | None = None
     """(N, C) what a conditioned network is told of the faces; None: nothing."""
+    whole: Tensor | None = None
+    """The mask as it would be without the drawn occluders; None: as `mask`."""
 
     def __len__(self) -> int:
         return int(self.target.shape[0])
@@ -74,10 +76,17 @@ class Batch:
         def move(x: Tensor) -> Tensor:
             return x.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
 
-        hidden = None if self.hidden is None else move(self.hidden)
+        hidden, whole = (None if x is None else move(x) for x in (self.hidden, self.whole))
         told = None if self.told is None else self.told.to(device, non_blocking=True)
         return Batch(
-            move(self.warped), move(self.target), move(self.mask), move(self.weight), move(self.core), hidden, told
+            move(self.warped),
+            move(self.target),
+            move(self.mask),
+            move(self.weight),
+            move(self.core),
+            hidden=hidden,
+            told=told,
+            whole=whole,
         )
 
 
@@ -103,7 +112,7 @@ class Augment:
     """Standard deviation of the gain's rise from the crop's middle to its border, log: light from another side."""
     noise: float = 0.02
     """Largest standard deviation of the noise put on the input: grain the painter must not learn."""
-    occlude: float = 0.35
+    occlude: float = 0.45
     """Part of the crops that something is held in front of."""
     told_noise: float = 0.1
     """Standard deviation of what the network is told wrongly: a track wobbles, too."""
@@ -163,8 +172,8 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
         for crop, rng in zip(warped, dice, strict=True):
             coarsen(rng, crop, most=augment.coarse, grain=_grain_scale(bank))
     target = _lit(target, scale, bank)
-    batch = _uncovered(Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden, told))
-    return _fronted(batch, front)
+    batch = Batch(warped.clamp_(0, 1), target.clamp_(0, 1), mask, weight, core, hidden=hidden, told=told, whole=mask)
+    return _fronted(_uncovered(batch), front)
 
 
 def _told(bank: Bank, chosen: NDArray[np.int64], affine: Tensor, dice: list[_Rng], augment: Augment) -> Tensor | None:

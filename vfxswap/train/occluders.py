@@ -1,4 +1,4 @@
-"""Synthetic occluders with their true coverage: hands, bars, strands of hair, things.
+"""Synthetic occluders with their true coverage: hands, bars, strands of hair, things, glints of light.
 
 A pool of sprites is drawn from formulas, without any picture. Each is a pure function of its number and raster;
 `cover` lays one or two of them over a crop, turned, scaled, mirrored and recoloured by the caller's dice.
@@ -47,11 +47,13 @@ class Sprite:
         rgba: (T, T, 4) premultiplied sRGB codes and coverage.
         shade: (T, T) the codes' gain behind it: its soft shadow; 255 is none.
         skin: it takes the tone of a skin.
+        glint: it is mirrored light: as bright as can be, without a shadow.
     """
 
     rgba: Bytes
     shade: Bytes
     skin: bool
+    glint: bool
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def _laid(rng: np.random.Generator, size: int, tone: F64) -> Layer:
     rgba = cv2.warpAffine(found.rgba, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     shade = cv2.warpAffine(found.shade, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.05, 3))
+    if found.glint:
+        gain = np.ones(3)
     if found.skin:
         gain = gain * (tone if rng.random() < 0.5 else _DARK + (_LIGHT - _DARK) * rng.random()) / _SKIN
     planes = cv2.split(rgba)
@@ -130,9 +134,11 @@ def sprite(number: int, *, size: int) -> Sprite:
     rgba = _blurred(rng, rgba)
     out = np.round(np.clip(rgba, 0, 1) * 255).astype(np.uint8)
     shade = np.round(_shadow(rng, rgba[..., 3]) * 255).astype(np.uint8)
+    if draw is _glint:
+        shade[:] = 255
     for array in (out, shade):
         array.setflags(write=False)
-    return Sprite(out, shade, draw is _hand)
+    return Sprite(out, shade, draw is _hand, draw is _glint)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -377,6 +383,27 @@ def _strands(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     return np.asarray(_painted(size, color) * np.exp(tone + gloss)[..., None], np.float32), alpha
 
 
+# -- light ------------------------------------------------------------------------------------------------------------
+
+
+def _glint(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+    """Small spots of mirrored light, hot on wet or oily skin: the plate's, like whatever is before the face."""
+    x, y = _plane(size)
+    light = np.zeros((size, size), np.float32)
+    for _ in range(int(rng.integers(1, 6))):
+        at, turn = rng.normal(0, 0.3, 2), rng.uniform(0, math.pi)
+        wide = math.exp(rng.uniform(math.log(0.02), math.log(0.1)))
+        long = wide * math.exp(abs(rng.normal(0, 0.5)))
+        u = (x - at[0]) * math.cos(turn) + (y - at[1]) * math.sin(turn)
+        v = (y - at[1]) * math.cos(turn) - (x - at[0]) * math.sin(turn)
+        hot = math.exp(rng.uniform(math.log(1.0), math.log(30.0)))
+        light += np.float32(hot) * np.exp(-0.5 * ((u / long) ** 2 + (v / wide) ** 2)).astype(np.float32)
+    # Of the light that leaves a spot the mirrored part is this much, beside skin of middle grey.
+    part = light / (light + 0.3)
+    tint = np.clip(1 + rng.normal(0, 0.03, 3), 0, 1)
+    return _painted(size, tint), np.asarray(np.clip((part - 0.5) / 0.4, 0, 1), np.float32)
+
+
 # -- things -----------------------------------------------------------------------------------------------------------
 
 
@@ -467,5 +494,5 @@ def _patterned(rng: np.random.Generator, grain: F32) -> F32:
     return _mixed(codes, _any_color(rng), np.asarray(part, np.float32))
 
 
-_KINDS = (_hand, _bar, _strands, _cup, _slab, _lump, _sheet)
-_CHANCE = (0.42, 0.14, 0.12, 0.08, 0.08, 0.08, 0.08)
+_KINDS = (_hand, _bar, _strands, _glint, _cup, _slab, _lump, _sheet)
+_CHANCE = (0.40, 0.12, 0.12, 0.08, 0.07, 0.07, 0.07, 0.07)
