@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from vfxswap.models import config_from_json, preset
 from vfxswap.train.adversarial import Pair
-from vfxswap.train.data import occluded
+from vfxswap.train.data import Augment, Batch, draw, occluded
 from vfxswap.train.score import held_out
 
 from . import synthetic
@@ -230,6 +231,21 @@ def test_finding_occluders_is_learned_from_reconstructions_and_swaps_and_teaches
         assert losses is not None
         found.append(losses["occlusion"])
     assert found[-1] < 0.8 * found[0]
+
+
+def test_decoders_leave_occluders_to_the_network_for_them() -> None:
+    banks = synthetic.bank(synthetic.BEN), synthetic.bank(synthetic.ANNA)
+    draws = [draw(bank, count=4, size=64, seed=1, step=0, augment=Augment(occlude=1)) for bank in banks]
+    assert all(batch.whole is not None and float((batch.whole - batch.mask).max()) > 0.5 for batch in draws)
+    bare = [dataclasses.replace(batch, mask=torch.zeros_like(batch.mask)) for batch in draws]
+
+    def mask_loss(pair: Pair, batches: list[Batch]) -> float:
+        losses = pair.step(*batches, step=0, spent=0.1)
+        assert losses is not None
+        return losses["mask"]
+
+    assert mask_loss(occluded_pair(), draws) == pytest.approx(mask_loss(occluded_pair(), bare))
+    assert mask_loss(make(), draws) != pytest.approx(mask_loss(make(), bare), rel=0.05)
 
 
 def test_without_occluders_or_a_network_for_them_nothing_is_to_be_found() -> None:

@@ -75,6 +75,37 @@ def test_arms_leave_the_picture() -> None:
     assert arm.rgba[0, :, 3].max() < 40
 
 
+def test_some_occluders_only_throw_a_shadow() -> None:
+    layers = [laid(seed, 48) for seed in range(200)]
+    alone = [layer for layer in layers if not layer.alpha.any()]
+    assert 0.05 < len(alone) / len(layers) < 0.2
+    assert any(layer.shade.min() < 0.8 for layer in alone)
+    assert not any(layer.color.any() for layer in alone)
+
+
+def test_shadows_are_hard_and_soft() -> None:
+    """How far a shadow's edge reaches, in parts of the sprite: a lamp's is sharp, the sky's is not."""
+    widths = []
+    for number in range(150):
+        shade = occluders.sprite(number, size=64).shade.astype(float) / 255
+        depth = 1 - shade.min()
+        if depth > 0.2:
+            widths.append(depth / np.abs(np.diff(shade, axis=1)).max() / 64)
+    assert np.percentile(widths, 10) < 0.05
+    assert np.percentile(widths, 90) > 0.12
+
+
+def test_glints_are_light_and_throw_no_shadow() -> None:
+    glints = [one for one in (occluders.sprite(i, size=48) for i in range(200)) if one.glint]
+    assert len(glints) > 4
+    assert max(one.rgba[..., 3].max() for one in glints) > 230
+    for one in glints:
+        assert (one.shade == 255).all()
+        alpha = one.rgba[..., 3].astype(int)
+        bright = alpha > 40
+        assert (one.rgba[bright][:, :3].astype(int) >= 0.85 * alpha[bright][:, None] - 2).all()
+
+
 def test_half_of_the_hands_are_the_performers() -> None:
     hands = [i for i in range(occluders.POOL) if occluders.sprite(i, size=32).skin]
     assert 0.3 < len(hands) / occluders.POOL < 0.55
