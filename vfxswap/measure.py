@@ -104,9 +104,6 @@ class Measurements:
     def save(self, path: Path) -> None:
         """Write a .vfxshot atomically."""
         frames = sorted(self.relight)
-        grids = np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
-        if frames:
-            grids = np.stack([self.relight[frame] for frame in frames])
         matched = sorted(self.match)
         tones = np.array([self.match[frame].tones for frame in matched], np.float16).reshape(-1, 3, 3)
         coarse = np.array([self.match[f].coarse for f in matched], np.float16).reshape(
@@ -128,11 +125,15 @@ class Measurements:
                 "matched": matched,
             },
             members={
-                "relight.npy": archive.npy_bytes(grids),
+                "relight.npy": archive.npy_bytes(_stacked([self.relight[frame] for frame in frames])),
                 "tones.npy": archive.npy_bytes(tones),
                 "coarse.npy": archive.npy_bytes(coarse),
             },
         )
+
+
+def _stacked(grids: Sequence[F16]) -> F16:
+    return np.stack(grids) if grids else np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
 
 
 def load(path: Path) -> Measurements:

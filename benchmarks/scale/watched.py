@@ -58,7 +58,7 @@ class Taken:
 
     def peak_until(self, seconds: float) -> float:
         """The most MiB that it held up to then."""
-        return max(size for t, size in self.held if t <= seconds + _LOOK_S)
+        return max((size for t, size in self.held if t <= seconds), default=self.held[0][1])
 
     def cpu_between(self, begin: float, end: float) -> float:
         """Seconds of CPU that it took between two moments."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -85,6 +86,11 @@ class Sight:
         """Whether the network has seen a face here."""
         return self.presence >= READABLE and not self.carried
 
+    @functools.cached_property
+    def frontal(self) -> bool:
+        """Whether the face looks about towards the camera; asked again at every look at identities."""
+        return abs(head_pose(self.points)[1]) < _FRONT_DEG
+
     @property
     def confidence(self) -> float:
         """A first guess, for faces that nothing else is known of."""
@@ -119,7 +125,7 @@ class Person:
         """Mean identity, zeros while unknown; faces turned far count only if there are no others."""
         seen = [s for s in self.sights if s.embedding is not None]
         if self._identity is None or self._identity[0] != len(seen):
-            front = [s for s in seen if abs(head_pose(s.points)[1]) < _FRONT_DEG]
+            front = [s for s in seen if s.frontal]
             chosen = [s.embedding for s in front or seen if s.embedding is not None]
             self._identity = (len(seen), np.mean(chosen, axis=0) if chosen else np.zeros(128))
         return self._identity[1]

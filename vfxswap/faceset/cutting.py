@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vfxswap import align, archive, exr, matte, roto
 from vfxswap.color import ModelSpace
@@ -16,13 +18,16 @@ from vfxswap.face.track import FaceFrame
 from vfxswap.faceset import figures
 from vfxswap.faceset.crops import Crop, Row
 from vfxswap.faceset.index import CROPS, Faceset
-from vfxswap.geometry import Matrix23, Window, scale_of, transform
+from vfxswap.geometry import Matrix23, Window, invert, scale_of, transform
 from vfxswap.infer import Device
 from vfxswap.matte_input import MatteInput
 from vfxswap.pixels import F32, F64, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 
 _GROW_MASK = 1.0
+
+_RIM = 0.044
+"""Of a crop's side: so far from the outline it cannot be told whether what is not face lies before it or behind."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,12 @@ class Cutter:
         display = Window(0, 0, image.display_window.width, image.display_window.height)
         planes = self._masks(encoded, points)
         if mattes:
-            # Where the picture ends, pixels and mattes are carried on alike.
             size = (display.width, display.height)
             read = [roto.read(one, frame=frame, window=window, display=size, view=plate.view_name) for one in mattes]
             limit, holdout = roto.combine(zip(mattes, read, strict=True), window)
             given = (self._taken_matte(cover, window, matrix) for cover in (limit, holdout))
-            planes = _limited(planes["mask"], *given, whole=any(one.kind == "garbage" for one in mattes))
+            whole = any(one.kind == "garbage" for one in mattes)
+            planes = _limited(planes["mask"], *given, whole=whole, known=_within(window, matrix, size=self.size))
         mask = planes["mask"]
         path = self.folder / CROPS / f"{name}.exr"
         channels = {letter: stored[..., i].astype(np.float16) for i, letter in enumerate("RGB")}
@@ -158,7 +163,15 @@ class Cutter:
         return {"mask": Matte(hull * np.clip(person * 2.0, 0.0, 1.0))}
 
 
-def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool) -> dict[str, Matte]:
+def _within(window: Window, matrix: Matrix23, *, size: int) -> NDArray[np.bool_]:
+    """(size, size) which of a crop's pixels lie in a window of the plate."""
+    x, y = np.meshgrid(*[np.arange(size) + 0.5] * 2)
+    at = transform(invert(matrix), np.stack([x, y], axis=-1).reshape(-1, 2))
+    inside = (at >= [window.x, window.y]) & (at <= [window.x1, window.y1])
+    return np.asarray(inside.all(axis=1).reshape(size, size))
+
+
+def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool, known: NDArray[np.bool_]) -> dict[str, Matte]:
     """The planes of a crop from an artist's mattes.
 
     Args:
@@ -166,13 +179,18 @@ def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool) -> dict
         limit: where the artist says that the face is.
         holdout: what the artist says is in front.
         whole: somebody said where the face is: then it is there and nowhere else.
+        known: (S, S) within the picture, where mattes say something; beyond it stays what was found.
 
     Returns:
-        `mask`: the face that can be seen. `front`: what covers it, the artist's holdouts and what is left of `found`,
-        which is hair for the most part.
+        `mask`: the face that can be seen. `front`: what covers it, the artist's holdouts and what is left of the inside
+        of `found`, which is hair for the most part. At the rim it may as well be behind another performer's face.
     """
-    shown = Matte((limit if whole else found) * (1.0 - holdout))
-    return {"mask": shown, "front": Matte(np.maximum(holdout, found * (1.0 - shown)))}
+    shown = (limit if whole else found) * (1.0 - holdout)
+    radius = round(_RIM * len(found))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    inner = cv2.GaussianBlur(cv2.erode(found, disc, borderType=cv2.BORDER_REPLICATE), (0, 0), _GROW_MASK)
+    front = np.maximum(holdout, np.asarray(inner, np.float32) * (1.0 - shown))
+    return {"mask": Matte(np.where(known, shown, found)), "front": Matte(np.where(known, front, np.float32(0.0)))}
 
 
 def _stored(rgb: F32) -> WorkingRgb:

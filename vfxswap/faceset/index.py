@@ -109,7 +109,9 @@ class Faceset:
 
     def digest(self) -> str:
         """sha256 of the index and landmarks: what a model records of its training data."""
-        return archive.sha256((self.folder / INDEX).read_bytes() + _array_bytes(self.folder, LANDMARKS, None))
+        index = (self.folder / INDEX).read_bytes()
+        wanted = json.loads(index).get("sha256", {}).get(LANDMARKS)
+        return archive.sha256(index + _array_bytes(self.folder, LANDMARKS, wanted))
 
 
 # ------------------------------------------------------------------------------------------------ reading

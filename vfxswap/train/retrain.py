@@ -284,7 +284,7 @@ def copy_crops(source: Faceset, names: set[str], folder: Path) -> Faceset | None
         with atomic.replacing(folder / CROPS / name) as temporary:
             shutil.copyfile(source.folder / CROPS / name, temporary)
         rows[row.crop.name] = row
-    if not fresh:
+    if not fresh and (there is None or not _cut_off(folder)):
         return there
     plates = {plate.id: plate for plate in (*(there.plates if there else ()), *source.plates)}
     consents = [*(there.consents if there else ()), *source.consents]
@@ -298,6 +298,11 @@ def copy_crops(source: Faceset, names: set[str], folder: Path) -> Faceset | None
         limits=source.limits,
         rows=sorted(rows.values(), key=lambda row: row.crop.name),
     )
+
+
+def _cut_off(folder: Path) -> bool:
+    """Whether a process that wrote the faceset was killed before all its arrays had their names."""
+    return any(folder.glob("*.npy.next"))
 
 
 def _same(a: Row | None, b: Row) -> bool:
