@@ -102,11 +102,17 @@ def test_clearing_deletes_this_version_and_nothing_else(shot: Shot) -> None:
     assert (foreign / "precious.exr").exists()
 
 
+def said(log: Path) -> str:
+    return log.read_text() if log.exists() else ""
+
+
 def test_the_log_is_shown(shot: Shot) -> None:
     shot.press("open_log")
     assert "there is no log yet; run first" in shot.nuke.messages[-1]
     shot.set(consents=shot.fields["consents"][0])
     shot.run()
+    # What a worker complains of comes by another way than its events, and may be a moment later.
+    shot.nuke.pump(lambda: "VS-CON-001" in said(shot.cache / "job.json.log"), 30)
     shot.press("open_log")
     assert "VS-CON-001" in shot.nuke.messages[-1]
     assert "job.json.log" in shot.nuke.messages[-1]

