@@ -467,7 +467,4 @@ def _standing(path: Path) -> tuple[int, int] | None:
 def _cover(target: Target, image: exr.Frame, window: Window, frame: int) -> Cover:
     display = (image.display_window.width, image.display_window.height)
     view = target.plate.view_name
-    mattes = [
-        (source, roto.read(source, frame=frame, window=window, display=display, view=view)) for source in target.mattes
-    ]
-    return Cover(window, *roto.combine(mattes, window))
+    return Cover(window, *roto.limits(target.mattes, frame=frame, window=window, display=display, view=view))

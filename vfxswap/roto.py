@@ -116,6 +116,14 @@ def files(source: MatteInput, *, frame: int, view: str = "") -> tuple[Path, ...]
     return (path, *cryptomatte.manifest_files(_spoken(info), path=path))
 
 
+def limits(
+    sources: Sequence[MatteInput], *, frame: int, window: Window, display: tuple[int, int], view: str = ""
+) -> tuple[Matte, Matte]:
+    """What `combine` gives of `read` mattes; arguments and errors as of `read`."""
+    found = [(one, read(one, frame=frame, window=window, display=display, view=view)) for one in sources]
+    return combine(found, window)
+
+
 def combine(mattes: Iterable[tuple[MatteInput, Matte]], window: Window) -> tuple[Matte, Matte]:
     """Several mattes by cause.
 

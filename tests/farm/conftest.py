@@ -25,6 +25,19 @@ PROGRAM = str(Path(sys.executable).with_name("vfxswap"))
 
 farm = farm_engines.farm()
 
+_GOLDEN = Path(__file__).parent / "golden"
+
+
+def check_golden(name: str, files: dict[str, str]) -> None:
+    """Files by name against golden/NAME/*.golden; with VFXSWAP_GOLDEN=1 those are written again first."""
+    folder = _GOLDEN / name
+    if os.environ.get("VFXSWAP_GOLDEN"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for file, text in files.items():
+            (folder / f"{file}.golden").write_text(text)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {f"{n}.golden": t for n, t in files.items()}
+
 
 @dataclass(frozen=True)
 class Farm:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +12,7 @@ import pytest
 
 from vfxswap.sequence import FrameRange
 
-from .conftest import Farm, execute, farm
-
-GOLDEN = Path(__file__).parent / "golden"
+from .conftest import Farm, check_golden, execute, farm
 
 PLAN = farm.Plan(
     name="show1/sq010/sh010 sh010_swap",
@@ -37,14 +33,7 @@ PLAN = farm.Plan(
 @pytest.mark.parametrize("name", farm.ENGINES)
 def test_golden(name: str) -> None:
     """Written again on purpose with VFXSWAP_GOLDEN=1."""
-    files = farm.ENGINES[name].files(PLAN)
-    folder = GOLDEN / name
-    if os.environ.get("VFXSWAP_GOLDEN"):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for file, text in files.items():
-            (folder / f"{file}.golden").write_text(text)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {f"{n}.golden": t for n, t in files.items()}
+    check_golden(name, farm.ENGINES[name].files(PLAN))
 
 
 @pytest.mark.parametrize("name", farm.ENGINES)

@@ -21,9 +21,8 @@ from vfxswap.errors import JobError, UsageError
 
 from ..cli.facesets import Place
 from ..support import PASSPHRASE
-from .conftest import execute, farm, started
+from .conftest import check_golden, execute, farm, started
 
-GOLDEN = Path(__file__).parent / "golden"
 RUN = ("--preset", "test", "--batch", "2", "--precision", "fp32", "--device", "cpu", "--score-every", "4")
 
 JOB = TrainJob(
@@ -80,13 +79,7 @@ def test_golden(name: str) -> None:
     plan = _plan(JOB, Path("/show1/models/ben/farm"), memory=16, gpu_memory=12, command="vfxswap",
                  pool="film", group="gpu", priority=70)  # fmt: skip
     files = {"job.json": JOB.to_json(), **farm.ENGINES[name].files(plan)}
-    folder = GOLDEN / f"{name}_train"
-    if os.environ.get("VFXSWAP_GOLDEN"):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for file, text in files.items():
-            (folder / f"{file}.golden").write_text(text)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {f"{n}.golden": t for n, t in files.items()}
+    check_golden(f"{name}_train", files)
 
 
 def test_what_the_machine_has_to_have() -> None:

@@ -92,9 +92,8 @@ class Cutter:
         planes = self._masks(encoded, points)
         if mattes:
             size = (display.width, display.height)
-            read = [roto.read(one, frame=frame, window=window, display=size, view=plate.view_name) for one in mattes]
-            limit, holdout = roto.combine(zip(mattes, read, strict=True), window)
-            given = (self._taken_matte(cover, window, matrix) for cover in (limit, holdout))
+            covers = roto.limits(mattes, frame=frame, window=window, display=size, view=plate.view_name)
+            given = (self._taken_matte(cover, window, matrix) for cover in covers)
             whole = any(one.kind == "garbage" for one in mattes)
             planes = _limited(planes["mask"], *given, whole=whole, known=_within(window, matrix, size=self.size))
         mask = planes["mask"]

@@ -89,23 +89,30 @@ class Faceset:
 
     def load(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte]:
         """A crop as networks see it: (S, S, 3) encoded at its own exposure, and its (S, S) mask."""
-        rgb, mask = self.linear(crop)
-        return ModelSpace(self.config, crop.gain, encoding).encode(rgb), mask
+        return self.load_whole(crop, encoding=encoding)[:2]
+
+    def load_whole(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte, Matte]:
+        """As `load`, and the crop's `front`, of one reading."""
+        rgb, mask, front = self._planes(crop)
+        return ModelSpace(self.config, crop.gain, encoding).encode(rgb), mask, front
 
     def linear(self, crop: Crop) -> tuple[WorkingRgb, Matte]:
         """A crop as it is stored: (S, S, 3) float32 in working space, and its (S, S) mask."""
-        channels, _ = exr.read_channels(self.folder / CROPS / f"{crop.name}.exr")
-        rgb = np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
-        return WorkingRgb(rgb), Matte(channels["mask"].astype(np.float32))
+        return self._planes(crop)[:2]
 
     def front(self, crop: Crop) -> Matte:
         """(S, S) coverage of what is before the face in the plate, hair for the most part.
 
         Known of plates that came with mattes, 0 of others.
         """
+        return self._planes(crop)[2]
+
+    def _planes(self, crop: Crop) -> tuple[WorkingRgb, Matte, Matte]:
         channels, _ = exr.read_channels(self.folder / CROPS / f"{crop.name}.exr")
-        known = channels.get("front")
-        return Matte(np.zeros((self.size, self.size), np.float32) if known is None else known.astype(np.float32))
+        rgb = np.stack([channels[name] for name in "RGB"], axis=-1).astype(np.float32)
+        mask = channels["mask"].astype(np.float32)
+        front = channels["front"].astype(np.float32) if "front" in channels else np.zeros_like(mask)
+        return WorkingRgb(rgb), Matte(mask), Matte(front)
 
     def digest(self) -> str:
         """sha256 of the index and landmarks: what a model records of its training data."""

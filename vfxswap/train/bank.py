@@ -124,14 +124,14 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
     core = np.empty((len(crops), 1, raster, raster), np.float16)
     front = np.empty((len(crops), 1, raster, raster), np.float16)
     for i, crop in enumerate(crops):
-        encoded, coverage = source.load(crop, encoding=encoding)
+        encoded, coverage, before = source.load_whole(crop, encoding=encoding)
         rgb[i] = _fit(encoded, raster).transpose(2, 0, 1)
         covered = _fit(coverage, raster)
         mask[i, 0] = covered
         focus = focus_map(crop.landmarks[:, :2] * (raster / source.size), size=raster)
         weight[i, 0] = 0.05 + 0.95 * rim_map(covered) + focus * covered
         core[i, 0] = core_map(covered)
-        front[i, 0] = _fit(source.front(crop), raster)
+        front[i, 0] = _fit(before, raster)
     held = () if further else held_out(len(crops))
     chance = yaw_balance(np.array([crop.pose_deg[1] for crop in crops]))
     chance[list(held)] = 0.0

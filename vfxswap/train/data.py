@@ -156,7 +156,7 @@ def draw(bank: Bank, *, count: int, size: int, seed: int, step: int, augment: Au
     bend = torch.tensor(degree, dtype=torch.float32)[:, None, None, None]
     at = _bent(bank, chosen, affine, _waves(dice, augment), bend, size=size)
     warped = veiled(sampled(stack[:, :3], at), bank, chosen, at, bend)
-    front = sampled(_front(bank, chosen), at) if bank.covered else None
+    front = sampled(bank.front[torch.from_numpy(chosen)].float(), at) if bank.covered else None
     gain = np.stack([np.exp(rng.normal(0, augment.exposure) + rng.normal(0, augment.color, 3)) for rng in dice])
     scale = torch.from_numpy(gain.astype(np.float32))[:, :, None, None] * _slope(dice, size, augment)
     grain = [_grain(rng, size=size, augment=augment) for rng in dice]
@@ -305,11 +305,6 @@ def _stack(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
         for at, plane in enumerate((bank.mask, bank.weight, bank.core), start=3):
             out[i, at] = plane[crop, 0]
     return out
-
-
-def _front(bank: Bank, chosen: NDArray[np.int64]) -> Tensor:
-    """(n, 1, R, R) float32."""
-    return bank.front[torch.from_numpy(chosen)].float()
 
 
 def sampled(stack: Tensor, at: Tensor) -> Tensor:
