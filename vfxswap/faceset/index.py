@@ -89,9 +89,9 @@ class Faceset:
 
     def load(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte]:
         """A crop as networks see it: (S, S, 3) encoded at its own exposure, and its (S, S) mask."""
-        return self.load_whole(crop, encoding=encoding)[:2]
+        return self.load_with_front(crop, encoding=encoding)[:2]
 
-    def load_whole(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte, Matte]:
+    def load_with_front(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte, Matte]:
         """As `load`, and the crop's `front`, of one reading."""
         rgb, mask, front = self._planes(crop)
         return ModelSpace(self.config, crop.gain, encoding).encode(rgb), mask, front

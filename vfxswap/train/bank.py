@@ -124,7 +124,7 @@ def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb
     core = np.empty((len(crops), 1, raster, raster), np.float16)
     front = np.empty((len(crops), 1, raster, raster), np.float16)
     for i, crop in enumerate(crops):
-        encoded, coverage, before = source.load_whole(crop, encoding=encoding)
+        encoded, coverage, before = source.load_with_front(crop, encoding=encoding)
         rgb[i] = _fit(encoded, raster).transpose(2, 0, 1)
         covered = _fit(coverage, raster)
         mask[i, 0] = covered
