@@ -13,6 +13,7 @@ from vfxswap.cli.farm_roots import VARIABLE, Roots
 from vfxswap.errors import JobError, UsageError
 from vfxswap.job import SwapJob
 
+from ..color import configs
 from .conftest import Farm, execute
 
 
@@ -112,6 +113,46 @@ def test_the_command_line_only_narrows(show: Path) -> None:
         roots(show).check([show.with_name("showstopper") / "x"])  # a name that begins alike is another folder
 
 
+WANDERING = configs.SHOW.replace("search_path: luts", 'search_path: "luts:${PLACE}"').replace(
+    "environment: {SHOT: s010}", "environment: {SHOT: s010, PLACE: luts}"
+)
+NAMED = """named_transforms:
+  - !<NamedTransform> {name: look, transform: !<FileTransform> {src: SECRET}}
+"""
+
+
+def test_what_an_ocio_config_names_has_to_lie_inside(show: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = show.parent / "secret"
+    config = configs.write_show(show / "ocio", grades={"s010": 1.0, "s020": 2.0}, text=WANDERING)
+    configs.write_lut(secret / "grade_s030.spi1d", 1.0)
+    ours = {"color_config": str(config)}
+    roots(show).check_color(job(show, **ours))
+    roots(show).check_color(job(show, **ours, color_context={"SHOT": "s020"}))
+    roots(show).check_color(job(show, **ours, color_context={"SHOT": "s040", "PLACE": str(secret)}))  # there is none
+    away = {"color_context": {"SHOT": "s030", "PLACE": str(secret)}}
+    with pytest.raises(JobError, match=r"a file of the OCIO config .*grade_s030.* lies outside") as caught:
+        roots(show).check_color(job(show, **ours, **away))
+    assert VARIABLE in caught.value.hint
+    roots().check_color(job(show, **ours, **away))
+    (show / "ocio/luts/grade_s010.spi1d").unlink()
+    (show / "ocio/luts/grade_s010.spi1d").symlink_to(secret / "file")
+    with pytest.raises(JobError, match="which leads to"):
+        roots(show).check_color(job(show, **ours))
+    roots(show).check_color(job(show, **ours, color_context={"SHOT": "s020"}))
+
+    config.write_text(configs.SHOW + NAMED.replace("SECRET", str(secret / "grade_s030.spi1d")))
+    with pytest.raises(JobError, match="grade_s030"):
+        roots(show).check_color(job(show, **ours, color_context={"SHOT": "s020"}))
+
+    # A worker's own config is its own affair, until a job's context leads it elsewhere.
+    own = configs.write_show(show.parent / "studio", grades={"s010": 1.0}, text=WANDERING)
+    monkeypatch.setenv("OCIO", str(own))
+    roots(show).check_color(job(show, color_config=""))
+    with pytest.raises(JobError, match="grade_s030"):
+        roots(show).check_color(job(show, color_config="", **away))
+    roots(show).check_color(job(show, color_config="ocio://default"))
+
+
 @pytest.mark.parametrize("text", ["relative", "/nowhere/at/all"])
 def test_roots_have_to_be_there(text: str) -> None:
     for given, environ in (((Path(text),), {}), ((), {VARIABLE: text})):
@@ -128,3 +169,26 @@ def test_a_worker_refuses_and_writes_nothing(shot: Farm, monkeypatch: pytest.Mon
     monkeypatch.delenv(VARIABLE)
     assert execute("farm", "work", "track", shot.worked, "--root", "elsewhere") == 2
     assert sorted(shot.root.rglob("*")) == before
+
+
+def test_a_worker_opens_no_lut_from_outside(
+    shot: Farm,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    config = configs.write_show(shot.root / "ocio", grades={"s010": 1.0})
+    (shot.root / "ocio/luts/grade_s010.spi1d").rename(elsewhere / "their.spi1d")
+    (shot.root / "ocio/luts/grade_s010.spi1d").symlink_to(elsewhere / "their.spi1d")
+    monkeypatch.setenv("OCIO", str(config))
+    assert shot.submit("--to", "openjd") == 0
+    monkeypatch.delenv("OCIO")
+    ours = f"{shot.root}{os.pathsep}{shot.studio.root}"
+    monkeypatch.setenv(VARIABLE, ours)
+    capfd.readouterr()
+    assert shot.work("track") == 4
+    said = capfd.readouterr().err
+    assert "a file of the OCIO config" in said and "their.spi1d" in said
+    monkeypatch.setenv(VARIABLE, f"{ours}{os.pathsep}{elsewhere}")
+    assert shot.work("track") == 0

@@ -131,6 +131,7 @@ def work_command(
             return
         here = described(job, rules.job)
         roots.check_job(here)
+        roots.check_color(here)
         roots.check([rules.path(str(path)) for path in (publish, *reference) if path is not None])
         ready = gate(consents=here.consents, keyring=here.keyring)
         chosen = FrameRange.parse(frames) if frames else None

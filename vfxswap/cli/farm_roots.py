@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from vfxswap.cache import FOLDER
+from vfxswap.color import ColorConfig
 from vfxswap.errors import JobError, PlateError, UsageError
 from vfxswap.job import SwapJob
 from vfxswap.matte_input import MatteInput
@@ -84,6 +85,21 @@ class Roots:
         }
         for what, paths in listed.items():
             self.check([path for path in paths if path], what=what)
+
+    def check_color(self, job: SwapJob) -> None:
+        """Refuse an OCIO config whose files lie outside. The config itself has to be checked before it is opened.
+
+        What the worker's own `$OCIO` refers to is the worker's affair, but for what the job's context leads it to.
+
+        Raises:
+            JobError: one of them does. ColorError: as `ColorConfig.load`.
+        """
+        if not self.groups:
+            return
+        files = set(ColorConfig.load(job.color_config, context=job.color_context).files())
+        if not job.color_config:
+            files -= set(ColorConfig.load().files())
+        self.check(sorted(files), what="a file of the OCIO config")
 
     def _check_one(self, place: Path, said: str, what: str) -> None:
         try:

@@ -122,6 +122,13 @@ class ColorConfig:
         name = self.id if self.id.startswith(_URI) else Path(self.id).name
         return {"id": name, "hash": self.hash, "working_space": self.working_space}
 
+    def files(self) -> tuple[Path, ...]:
+        """The LUTs and other files that the config refers to, as its context resolves them.
+
+        Missing ones are left out; those in an archive have no paths.
+        """
+        return () if self.id.endswith(_ARCHIVE) else digest.files(self._config)
+
     def environment(self) -> dict[str, str]:
         """Variables that the config uses and that it has from this process's environment: another one has others."""
         declared = {str(name) for name in self._config.getEnvironmentVarNames()} - {*self.context}

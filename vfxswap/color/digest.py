@@ -10,7 +10,7 @@ import copy
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +53,26 @@ def transforms(config: Any) -> Iterator[Any]:
     for look in config.getLooks():
         yield from _opened(look.getTransform())
         yield from _opened(look.getInverseTransform())
+
+
+def files(config: Any) -> tuple[Path, ...]:
+    """The files that a config refers to, wherever in it, as its context resolves them; missing ones are left out."""
+    context, found = config.getCurrentContext(), set()
+    for transform in (*transforms(config), *_unnamed(config)):
+        if isinstance(transform, ocio.FileTransform):
+            with suppress(ocio.ExceptionMissingFile):
+                found.add(Path(str(context.resolveFileLocation(str(transform.getSrc())))))
+    return tuple(sorted(found))
+
+
+def _unnamed(config: Any) -> Iterator[Any]:
+    """What no space and no look holds: view transforms and named transforms."""
+    for direction in (ocio.VIEWTRANSFORM_DIR_TO_REFERENCE, ocio.VIEWTRANSFORM_DIR_FROM_REFERENCE):
+        for view in config.getViewTransforms():
+            yield from _opened(view.getTransform(direction))
+    for named in config.getNamedTransforms():
+        for way in (ocio.TRANSFORM_DIR_FORWARD, ocio.TRANSFORM_DIR_INVERSE):
+            yield from _opened(named.getTransform(way))
 
 
 def _opened(transform: Any) -> Iterator[Any]:
