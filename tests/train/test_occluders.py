@@ -11,6 +11,7 @@ import torch
 
 from vfxswap.train import occluders
 from vfxswap.train.data import Augment, acescct, centred, draw, occluded
+from vfxswap.train.drawing import Lamp, capsule
 
 from . import synthetic
 
@@ -52,7 +53,7 @@ def test_every_kind_is_drawn_and_none_fills_or_misses_its_sprite() -> None:
     rng = np.random.default_rng(1)
     for kind in occluders._KINDS:
         for _ in range(8):
-            codes, alpha = kind(rng, 64)
+            codes, alpha = kind(rng, 64, Lamp.placed(rng))
             assert codes.shape == (64, 64, 3)
             assert np.isfinite(codes).all()
             assert 0 <= alpha.min() <= alpha.max() <= 1
@@ -73,6 +74,46 @@ def test_arms_leave_the_picture() -> None:
     arm = next(s for s in (occluders.sprite(i, size=64) for i in range(50)) if s.skin)
     assert arm.rgba[-1, :, 3].max() > 200
     assert arm.rgba[0, :, 3].max() < 40
+
+
+def lamp(way: tuple[float, float, float], *, fill: float = 0.1, soft: float = 0.05) -> Lamp:
+    unit = np.array(way) / np.linalg.norm(way)
+    return Lamp(way=unit, key=np.ones(3), fill=np.full(3, fill), wrap=0.0, soft=soft)
+
+
+def rod(x: float, radius: float) -> np.ndarray:
+    return capsule(64, np.array([x, -0.9]), np.array([x, 0.9]), radius, radius)[1]
+
+
+def test_a_lamp_lights_the_side_that_faces_it() -> None:
+    height = rod(0.0, 0.3)
+    from_left, from_right = (lamp((side, 0.0, 1.0)).gain(height)[32, :, 1] for side in (-1.0, 1.0))
+    left, right = np.s_[25:29], np.s_[35:39]
+    assert from_left[left].mean() > 1.5 * from_left[right].mean()
+    np.testing.assert_allclose(from_left, from_right[::-1], atol=0.02)
+    # Where the lamp does not reach there is what fills the shadows, in codes, and never less.
+    assert from_left.min() >= (0.6 * 0.1) ** (1 / 2.2) - 1e-6
+    assert lamp((0.0, 0.0, 1.0)).gain(np.zeros((64, 64), np.float32)) == pytest.approx(1.1 ** (1 / 2.2), abs=1e-4)
+
+
+def test_a_finger_throws_its_shadow_on_the_next() -> None:
+    alone, pair = rod(0.2, 0.12), np.maximum(rod(0.2, 0.12), rod(-0.15, 0.2))
+    light = lamp((-1.0, 0.0, 0.25))
+    lit = np.s_[32, 35:38]  # the left side of the finger at 0.2, which the other stands before
+    assert light.gain(pair)[lit].mean() < 0.75 * light.gain(alone)[lit].mean()
+    away = lamp((1.0, 0.0, 0.25))
+    np.testing.assert_allclose(away.gain(pair)[32, 39:42], away.gain(alone)[32, 39:42], atol=1e-6)
+
+
+def test_a_shadow_falls_away_from_the_lamp() -> None:
+    cover = (rod(0.0, 0.2) > 0).astype(np.float32)
+    shade = lamp((-1.0, 0.0, 1.0)).shadow(cover, distance=0.3, dark=0.6)
+    columns = np.flatnonzero(shade[32] < 0.7)
+    before = np.flatnonzero(cover[32])
+    assert columns.mean() - before.mean() == pytest.approx(0.3 * 32, abs=1.5)
+    assert shade.min() == pytest.approx(0.4, abs=0.02)
+    far = lamp((-1.0, 0.0, 1.0), soft=0.4).shadow(cover, distance=0.6, dark=0.6)
+    assert np.abs(np.diff(far[32])).max() < np.abs(np.diff(shade[32])).max(), "farther off it is softer"
 
 
 def test_some_occluders_only_throw_a_shadow() -> None:

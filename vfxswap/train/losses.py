@@ -12,7 +12,7 @@ _SSIM_SIGMA = 1.5
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 _EPS = 1e-6
-_MISSED = 2.5
+_MISSED = 1.25
 """An occluder that is painted over costs so many times what a patch of plate does that is left: it is seen sooner."""
 
 

@@ -20,19 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfxswap.pixels import F32, F64
+from vfxswap.train.drawing import Lamp, any_color, box, capsule, covered, mixed, noise, painted, plane
+from vfxswap.train.hands import SKIN, hand
 
 Bytes = NDArray[np.uint8]
 
 POOL = 1024
 """How many sprites there are."""
 
-_SKIN = np.array([0.72, 0.55, 0.47])
-"""sRGB codes in which hands are drawn; `cover` gives them another tone."""
-
 _DARK, _LIGHT = np.array([0.32, 0.20, 0.15]), np.array([0.93, 0.79, 0.71])
 _HAIR = np.array([[0.07, 0.06, 0.05], [0.25, 0.16, 0.10], [0.45, 0.31, 0.19], [0.75, 0.62, 0.42], [0.6, 0.6, 0.6]])
 
-_ONLY_SHADOW = 0.12
+_ONLY_SHADOW = 0.18
 """Part of the occluders that stay out of the picture and only throw their shadow into it."""
 
 _TWO = 0.15
@@ -110,7 +109,7 @@ def _laid(rng: np.random.Generator, size: int, tone: F64) -> Layer:
     if found.glint:
         gain = np.ones(3)
     if found.skin:
-        gain = gain * (tone if rng.random() < 0.5 else _DARK + (_LIGHT - _DARK) * rng.random()) / _SKIN
+        gain = gain * (tone if rng.random() < 0.5 else _DARK + (_LIGHT - _DARK) * rng.random()) / SKIN
     planes = cv2.split(rgba)
     if rng.random() < _ONLY_SHADOW:
         return Layer(np.zeros((3, size, size), np.float32), np.zeros((size, size), np.float32), _unit(shade))
@@ -129,73 +128,17 @@ def sprite(number: int, *, size: int) -> Sprite:
     """The occluder of a number at (size, size): always the same."""
     rng = np.random.default_rng([20, number])
     draw = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCE))]
-    codes, alpha = draw(rng, size)
+    lamp = Lamp.placed(rng)
+    codes, alpha = draw(rng, size, lamp)
     rgba = np.dstack([np.clip(codes, 0, 1) * alpha[..., None], alpha]).astype(np.float32)
     rgba = _blurred(rng, rgba)
     out = np.round(np.clip(rgba, 0, 1) * 255).astype(np.uint8)
-    shade = np.round(_shadow(rng, rgba[..., 3]) * 255).astype(np.uint8)
+    shade = np.round(_shadow(rng, rgba[..., 3], lamp) * 255).astype(np.uint8)
     if draw is _glint:
         shade[:] = 255
     for array in (out, shade):
         array.setflags(write=False)
-    return Sprite(out, shade, draw is _hand, draw is _glint)
-
-
-# -- forms ------------------------------------------------------------------------------------------------------------
-# Positions run from -1 to 1 over the sprite, y down. A form is a signed distance, negative inside.
-
-
-@functools.lru_cache(maxsize=8)
-def _plane(size: int) -> tuple[F32, F32]:
-    at = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
-    x, y = np.meshgrid(at, at)
-    x.setflags(write=False)
-    y.setflags(write=False)
-    return x, y
-
-
-def _covered(distance: F32) -> F32:
-    """Coverage of a form, antialiased over a pixel."""
-    return np.asarray(np.clip(0.5 - distance * (distance.shape[0] / 2), 0, 1), np.float32)
-
-
-def _capsule(size: int, start: F64, end: F64, first: float, last: float) -> tuple[F32, F32, F32, F32]:
-    """A rod whose radius goes from `first` to `last`: distance, height, part of the way along, radius there."""
-    x, y = _plane(size)
-    way = end - start
-    along = ((x - start[0]) * way[0] + (y - start[1]) * way[1]) / max(float(way @ way), 1e-9)
-    along = np.clip(along, 0, 1).astype(np.float32)
-    radius = (first + along * (last - first)).astype(np.float32)
-    away = np.hypot(x - (start[0] + along * way[0]), y - (start[1] + along * way[1]))
-    height = np.sqrt(np.maximum(radius**2 - away**2, 0))
-    return np.asarray(away - radius, np.float32), np.asarray(height, np.float32), along, radius
-
-
-def _box(size: int, half: tuple[float, float], corner: float) -> F32:
-    x, y = _plane(size)
-    dx, dy = np.abs(x) - half[0] + corner, np.abs(y) - half[1] + corner
-    outside = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0))
-    return np.asarray(outside + np.minimum(np.maximum(dx, dy), 0) - corner, np.float32)
-
-
-def _noise(rng: np.random.Generator, size: int, *, cells: int, octaves: int = 3) -> F32:
-    """(size, size) smooth noise about 0, standard deviation near 1."""
-    out = np.zeros((size, size), np.float32)
-    for octave in range(octaves):
-        count = min(size, cells * 2**octave)
-        grid = rng.standard_normal((count, count), np.float32) * np.float32(0.6**octave)
-        out += cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
-    return out
-
-
-def _light(rng: np.random.Generator, height: F32, *, bounce: float = 0.3) -> F32:
-    """Gain of the codes of a matt relief under a lamp from a random side."""
-    dy, dx = np.gradient(height * (height.shape[0] / 2))
-    lamp = np.array([rng.normal(0, 0.7), rng.normal(-0.4, 0.7), 1.0])
-    lamp = lamp / np.linalg.norm(lamp)
-    facing = (-dx * lamp[0] - dy * lamp[1] + lamp[2]) / np.sqrt(dx**2 + dy**2 + 1)
-    light = bounce + (1.25 - bounce) * np.clip(0.15 + 0.85 * facing, 0, None)
-    return np.asarray(light ** (1 / 2.2), np.float32)
+    return Sprite(out, shade, draw is hand, draw is _glint)
 
 
 def _blurred(rng: np.random.Generator, rgba: F32) -> F32:
@@ -212,122 +155,17 @@ def _blurred(rng: np.random.Generator, rgba: F32) -> F32:
     return np.asarray(cv2.GaussianBlur(rgba, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _shadow(rng: np.random.Generator, alpha: F32) -> F32:
-    """Gain of what lies behind: a copy of the occluder, aside, soft under the sky and hard under a lamp; or none."""
-    side = alpha.shape[0]
-    dark = max(0.0, rng.uniform(-0.25, 0.7))
-    dx, dy = rng.normal(0, 0.08, 2) * side
-    moved = cv2.warpAffine(alpha, np.array([[1, 0, dx], [0, 1, dy]]), (side, side), borderMode=cv2.BORDER_REPLICATE)
-    width = math.exp(rng.uniform(math.log(0.006), math.log(0.08))) * side
-    soft = cv2.GaussianBlur(moved, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(1 - dark * np.clip(soft, 0, 1), np.float32)
-
-
-def _painted(size: int, color: F64 | list[float]) -> F32:
-    return np.ones((size, size, 3), np.float32) * np.asarray(color, np.float32)
-
-
-def _mixed(codes: F32, color: F64 | list[float], part: F32) -> F32:
-    return np.asarray(codes + part[..., None] * (np.asarray(color, np.float32) - codes), np.float32)
-
-
-def _any_color(rng: np.random.Generator) -> F64:
-    """Codes (sRGB), often dull, seldom loud."""
-    grey, loud = rng.uniform(0.06, 0.9), rng.uniform(0, 0.3)
-    return np.clip(grey + loud * rng.normal(0, 1, 3), 0.03, 0.97)
-
-
-# -- hands ------------------------------------------------------------------------------------------------------------
-
-
-def _hand(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
-    """Palm, fingers and wrist as rods, lit as a relief; the arm leaves at the lower border."""
-    rods = _bones(rng)
-    distance, height = np.full((size, size), 9, np.float32), np.zeros((size, size), np.float32)
-    codes = _painted(size, _SKIN) * np.exp(0.03 * _noise(rng, size, cells=5))[..., None]
-    back, lines = rng.random() < 0.5, rng.uniform(0.1, 0.35)
-    for start, end, first, last, tip in rods:
-        d, h, along, _ = _capsule(size, start, end, first, last)
-        above = h > height
-        distance, height = np.minimum(distance, d), np.maximum(height, h)
-        if tip is None:
-            continue
-        # Fingers show their joints, redder tips and, from behind, nails.
-        joint = np.exp(-(((along - 0.02) * np.hypot(*(end - start)) / 0.012) ** 2)) * above
-        codes = _mixed(codes, _SKIN * [0.62, 0.5, 0.48], np.asarray(lines * joint, np.float32))
-        if tip:
-            red = np.clip(along - 0.3, 0, 1) * above * 0.35
-            codes = _mixed(codes, _SKIN * [1.08, 0.85, 0.85], np.asarray(red, np.float32))
-            if back:
-                codes = _nail(codes, start, end, last, above)
-    # The hollow where two rods meet is dark: little light gets in.
-    deep = np.clip(height / 0.05, 0, 1)
-    soft = np.asarray(cv2.GaussianBlur(height, (0, 0), 0.008 * size), np.float32)
-    codes = codes * (_light(rng, soft, bounce=0.35) * (0.78 + 0.22 * deep))[..., None]
-    if rng.random() < 0.4:
-        codes = _sleeved(rng, codes, size)
-    return np.asarray(codes, np.float32), _covered(distance)
-
-
-def _nail(codes: F32, start: F64, end: F64, radius: float, above: NDArray[np.bool_]) -> F32:
-    x, y = _plane(codes.shape[0])
-    way = (end - start) / max(float(np.hypot(*(end - start))), 1e-9)
-    dx, dy = x - (end[0] + 0.1 * radius * way[0]), y - (end[1] + 0.1 * radius * way[1])
-    u, v = dx * way[0] + dy * way[1], -dx * way[1] + dy * way[0]
-    inside = np.clip((1 - np.hypot(u / (0.75 * radius), v / (0.6 * radius))) * 4, 0, 1) * above
-    return _mixed(codes, _SKIN * [1.15, 1.1, 1.12], np.asarray(0.6 * inside, np.float32))
-
-
-def _sleeved(rng: np.random.Generator, codes: F32, size: int) -> F32:
-    _, y = _plane(size)
-    edge = _covered(np.asarray(rng.uniform(0.55, 0.85) + 0.02 * _noise(rng, size, cells=3, octaves=1) - y, np.float32))
-    cloth = _painted(size, _any_color(rng)) * np.exp(0.12 * _noise(rng, size, cells=6))[..., None]
-    shading = codes.mean(axis=2, keepdims=True) / _SKIN.mean()
-    return np.asarray(codes + edge[..., None] * (cloth * shading - codes), np.float32)
-
-
-def _bones(rng: np.random.Generator) -> list[tuple[F64, F64, float, float, bool | None]]:
-    """Rods of a hand: start, end, radii, and whether it is a fingertip (None: not a finger)."""
-    pose = rng.choice(["open", "together", "fist", "point", "loose"])
-    spread = {"open": rng.uniform(0.12, 0.28), "together": rng.uniform(0, 0.04)}.get(pose, rng.uniform(0.03, 0.12))
-    thick, grow = rng.uniform(0.85, 1.15), rng.uniform(1.1, 1.55)
-    wrist = np.array([0.0, 0.5]) * grow
-    rods: list[tuple[F64, F64, float, float, bool | None]] = [
-        (wrist, np.array([0.0, 2.0]), 0.19 * grow * thick, 0.23 * grow * thick, None)
-    ]
-    lean = rng.normal(0, 0.12)
-    for finger, (x, y, length) in enumerate(
-        ((-0.21, -0.02, 0.42), (-0.07, -0.07, 0.48), (0.07, -0.05, 0.45), (0.2, 0.03, 0.35))
-    ):
-        at, radius = np.array([x, y]) * grow, 0.073 * grow * thick * (1 - 0.12 * (finger == 3))
-        rods.append((wrist + np.array([0.45 * x, -0.06]), at, 0.13 * grow * thick, 0.095 * grow * thick, None))
-        straight = {"open": rng.uniform(0.85, 1), "together": rng.uniform(0.8, 1), "fist": rng.uniform(0.15, 0.3)}.get(
-            pose, rng.uniform(0.4, 1)
-        )
-        if pose == "point":
-            straight = 1.0 if finger == 0 else rng.uniform(0.15, 0.3)
-        angle, curl = lean + (finger - 1.5) * spread + rng.normal(0, 0.04), rng.normal(0, 0.08)
-        for bone, part in enumerate((0.45, 0.3, 0.25)):
-            # A bent finger points at the camera or away from it: its outer bones look shorter.
-            seen = length * grow * part * straight ** (0.6 + 0.5 * bone)
-            after = at + seen * np.array([math.sin(angle), -math.cos(angle)])
-            slim = 1 - 0.1 * bone
-            rods.append((at, after, radius * slim, radius * (slim - 0.08), bone == 2))
-            at, angle = after, angle + curl
-    at, angle = np.array([-0.17, 0.32]) * grow, -rng.uniform(0.25, 1.2)
-    for bone, part in enumerate((0.26, 0.17)):
-        after = at + part * grow * np.array([math.sin(angle), -math.cos(angle)])
-        rods.append((at, after, (0.105 - 0.02 * bone) * grow * thick, (0.085 - 0.02 * bone) * grow * thick, bone == 1))
-        at, angle = after, angle + rng.uniform(0, 0.5)
-    return rods
+def _shadow(rng: np.random.Generator, alpha: F32, lamp: Lamp) -> F32:
+    """Gain of what lies behind, near or further off; none, sometimes."""
+    return lamp.shadow(alpha, distance=0.6 * rng.random() ** 2, dark=max(0.0, rng.uniform(-0.25, 0.8)))
 
 
 # -- bars, strands ----------------------------------------------------------------------------------------------------
 
 
-def _bar(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _bar(rng: np.random.Generator, size: int, lamp: Lamp) -> tuple[F32, F32]:
     """A pole, a rail, a cable; or a stand with a microphone on it."""
-    x, y = _plane(size)
+    x, y = plane(size)
     radius = math.exp(rng.uniform(math.log(0.02), math.log(0.16)))
     bent = rng.normal(0, 0.12) * np.cos(y * rng.uniform(0.5, 1.6)) if rng.random() < 0.3 else np.zeros_like(y)
     off = (x - bent) / radius
@@ -336,23 +174,23 @@ def _bar(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     shine = rng.uniform(0, 0.6) * np.exp(-(((off - rng.uniform(-0.6, 0.6)) / rng.uniform(0.08, 0.4)) ** 2))
     flat = rng.random() < 0.25
     light = 0.35 + 0.65 * (np.clip(0.7 + 0.2 * off, 0, 1) if flat else round_) + rng.normal(0, 0.15) * y
-    codes = _painted(size, _any_color(rng)) * np.asarray(light, np.float32)[..., None]
-    codes = _mixed(codes, [0.95, 0.95, 0.93], np.asarray(shine, np.float32))
+    codes = painted(size, any_color(rng)) * np.asarray(light, np.float32)[..., None]
+    codes = mixed(codes, [0.95, 0.95, 0.93], np.asarray(shine, np.float32))
     if rng.random() < 0.3:
-        band = _covered(np.asarray(np.abs(y - rng.uniform(-0.5, 0.5)) - rng.uniform(0.03, 0.15), np.float32))
-        codes = _mixed(codes, _any_color(rng), band * 0.9)
+        band = covered(np.asarray(np.abs(y - rng.uniform(-0.5, 0.5)) - rng.uniform(0.03, 0.15), np.float32))
+        codes = mixed(codes, any_color(rng), band * 0.9)
     if rng.random() < 0.35:
         head = rng.uniform(0.12, 0.26)
-        ball, height, _, _ = _capsule(size, np.array([0.0, 0.0]), np.array([0.0, head * 0.7]), head, head * 0.7)
+        ball, height, _, _ = capsule(size, np.array([0.0, 0.0]), np.array([0.0, head * 0.7]), head, head * 0.7)
         mesh = 0.75 + 0.25 * np.sign(np.sin(x * 90) * np.sin(y * 90))
-        knob = _painted(size, _any_color(rng) * 0.7) * (mesh * _light(rng, height))[..., None]
-        part = _covered(ball)
+        knob = painted(size, any_color(rng) * 0.7) * mesh[..., None] * lamp.gain(height)
+        part = covered(ball)
         codes = codes + part[..., None] * (knob - codes)
         distance = np.minimum(np.maximum(distance, -y), ball)
-    return np.asarray(codes, np.float32), _covered(distance)
+    return np.asarray(codes, np.float32), covered(distance)
 
 
-def _strands(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _strands(rng: np.random.Generator, size: int, _lamp: Lamp) -> tuple[F32, F32]:
     """Hair that hangs in from the upper border: single strands or a lock, thin enough to let light through."""
     fine = 3
     side = size * fine
@@ -378,17 +216,17 @@ def _strands(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     alpha, tone = (
         np.asarray(cv2.resize(a, (size, size), interpolation=cv2.INTER_AREA), np.float32) for a in (alpha, tone)
     )
-    gloss = rng.uniform(0, 0.5) * np.exp(-(((_plane(size)[1] - rng.uniform(-0.6, 0.6)) / 0.25) ** 2))
+    gloss = rng.uniform(0, 0.5) * np.exp(-(((plane(size)[1] - rng.uniform(-0.6, 0.6)) / 0.25) ** 2))
     color = _HAIR[rng.integers(len(_HAIR))] * math.exp(rng.normal(0, 0.15))
-    return np.asarray(_painted(size, color) * np.exp(tone + gloss)[..., None], np.float32), alpha
+    return np.asarray(painted(size, color) * np.exp(tone + gloss)[..., None], np.float32), alpha
 
 
 # -- light ------------------------------------------------------------------------------------------------------------
 
 
-def _glint(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _glint(rng: np.random.Generator, size: int, _lamp: Lamp) -> tuple[F32, F32]:
     """Small spots of mirrored light, hot on wet or oily skin: the plate's, like whatever is before the face."""
-    x, y = _plane(size)
+    x, y = plane(size)
     light = np.zeros((size, size), np.float32)
     for _ in range(int(rng.integers(1, 6))):
         at, turn = rng.normal(0, 0.3, 2), rng.uniform(0, math.pi)
@@ -401,14 +239,14 @@ def _glint(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     # Of the light that leaves a spot the mirrored part is this much, beside skin of middle grey.
     part = light / (light + 0.3)
     tint = np.clip(1 + rng.normal(0, 0.03, 3), 0, 1)
-    return _painted(size, tint), np.asarray(np.clip((part - 0.5) / 0.4, 0, 1), np.float32)
+    return painted(size, tint), np.asarray(np.clip((part - 0.5) / 0.4, 0, 1), np.float32)
 
 
 # -- things -----------------------------------------------------------------------------------------------------------
 
 
-def _cup(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
-    x, y = _plane(size)
+def _cup(rng: np.random.Generator, size: int, _lamp: Lamp) -> tuple[F32, F32]:
+    x, y = plane(size)
     half, tall = rng.uniform(0.2, 0.38), rng.uniform(0.28, 0.5)
     taper = half * (1 - rng.uniform(0, 0.3) * (y + tall) / (2 * tall))
     rim = rng.uniform(0.05, 0.12)
@@ -418,50 +256,48 @@ def _cup(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     distance = np.minimum(wall, lid) if rng.random() < 0.4 else np.minimum(np.minimum(wall, lid), ring)
     off = np.clip(x / taper, -1, 1)
     light = 0.55 + 0.45 * np.sqrt(1 - off**2) + rng.normal(0, 0.25) * off
-    codes = _painted(size, _any_color(rng)) * np.asarray(light, np.float32)[..., None]
+    codes = painted(size, any_color(rng)) * np.asarray(light, np.float32)[..., None]
     if rng.random() < 0.5:
-        codes = _mixed(
-            codes, _any_color(rng), _covered(np.asarray(np.abs(y - 0.1) - rng.uniform(0.05, 0.2), np.float32))
-        )
-    inside = _covered(np.asarray(lid + 0.02, np.float32))
-    return _mixed(codes, _any_color(rng) * 0.5, inside), _covered(np.asarray(distance, np.float32))
+        codes = mixed(codes, any_color(rng), covered(np.asarray(np.abs(y - 0.1) - rng.uniform(0.05, 0.2), np.float32)))
+    inside = covered(np.asarray(lid + 0.02, np.float32))
+    return mixed(codes, any_color(rng) * 0.5, inside), covered(np.asarray(distance, np.float32))
 
 
-def _slab(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _slab(rng: np.random.Generator, size: int, _lamp: Lamp) -> tuple[F32, F32]:
     """A telephone, a book, a card: a rounded board with a pane or lines of print."""
-    x, y = _plane(size)
+    x, y = plane(size)
     half = (rng.uniform(0.2, 0.45), rng.uniform(0.35, 0.7))
-    distance = _box(size, half, rng.uniform(0.005, 0.09))
+    distance = box(size, half, rng.uniform(0.005, 0.09))
     slope = 1 + rng.normal(0, 0.2) * x + rng.normal(0, 0.2) * y
-    codes = _painted(size, _any_color(rng)) * slope.astype(np.float32)[..., None]
-    codes = codes * np.exp(0.04 * _noise(rng, size, cells=8))[..., None]
+    codes = painted(size, any_color(rng)) * slope.astype(np.float32)[..., None]
+    codes = codes * np.exp(0.04 * noise(rng, size, cells=8))[..., None]
     kind = rng.random()
     if kind < 0.45:
-        pane = _covered(_box(size, (half[0] - 0.03, half[1] - rng.uniform(0.03, 0.1)), 0.02))
-        glow = _any_color(rng) * rng.uniform(0.1, 1.0) + 0.25 * np.clip(_noise(rng, size, cells=4), -1, 1)[..., None]
+        pane = covered(box(size, (half[0] - 0.03, half[1] - rng.uniform(0.03, 0.1)), 0.02))
+        glow = any_color(rng) * rng.uniform(0.1, 1.0) + 0.25 * np.clip(noise(rng, size, cells=4), -1, 1)[..., None]
         codes = codes + pane[..., None] * (np.asarray(glow, np.float32) - codes)
     elif kind < 0.8:
-        rows = (np.sin(y * rng.uniform(30, 60)) > 0.2) & (_noise(rng, size, cells=24, octaves=1) > -0.6)
-        print_ = rows * _covered(_box(size, (half[0] * 0.8, half[1] * rng.uniform(0.3, 0.85)), 0.01))
-        codes = _mixed(codes, _any_color(rng), np.asarray(0.8 * print_, np.float32))
-    return np.asarray(codes, np.float32), _covered(distance)
+        rows = (np.sin(y * rng.uniform(30, 60)) > 0.2) & (noise(rng, size, cells=24, octaves=1) > -0.6)
+        print_ = rows * covered(box(size, (half[0] * 0.8, half[1] * rng.uniform(0.3, 0.85)), 0.01))
+        codes = mixed(codes, any_color(rng), np.asarray(0.8 * print_, np.float32))
+    return np.asarray(codes, np.float32), covered(distance)
 
 
-def _lump(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _lump(rng: np.random.Generator, size: int, lamp: Lamp) -> tuple[F32, F32]:
     """A rounded thing of any outline with a grain of its own: fruit, cloth, a stone, a paw."""
-    x, y = _plane(size)
+    x, y = plane(size)
     angle, away = np.arctan2(y, x), np.hypot(x / rng.uniform(0.7, 1.4), y)
     outline = np.full_like(x, rng.uniform(0.22, 0.5))
     for wave in range(2, 7):
         outline *= 1 + rng.normal(0, 0.28 / wave) * np.cos(wave * angle + rng.uniform(0, 6.3))
     distance = np.asarray((away - outline) * 0.8, np.float32)
     height = np.sqrt(np.clip(1 - (away / outline) ** 2, 0, 1)) * rng.uniform(0.1, 0.4)
-    grain = _noise(rng, size, cells=int(rng.integers(3, 24)))
+    grain = noise(rng, size, cells=int(rng.integers(3, 24)))
     height = np.asarray(height + 0.01 * rng.uniform(0, 1.5) * grain, np.float32)
-    return _patterned(rng, grain) * _light(rng, height)[..., None], _covered(distance)
+    return _patterned(rng, grain) * lamp.gain(height), covered(distance)
 
 
-def _sheet(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
+def _sheet(rng: np.random.Generator, size: int, lamp: Lamp) -> tuple[F32, F32]:
     """A flat piece with straight edges that may leave the picture below: cloth, board, collar."""
     turn = np.sort(rng.uniform(0, 2 * math.pi, int(rng.integers(3, 7))))
     corners = np.stack([np.cos(turn), np.sin(turn)], axis=1) * rng.uniform(0.3, 0.8, (len(turn), 1))
@@ -472,16 +308,16 @@ def _sheet(rng: np.random.Generator, size: int) -> tuple[F32, F32]:
     image = np.zeros((size * fine, size * fine), np.uint8)
     cv2.fillPoly(image, [np.round((corners + 1) / 2 * size * fine).astype(np.int32)], 255)
     alpha = np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
-    grain = _noise(rng, size, cells=int(rng.integers(2, 12)))
+    grain = noise(rng, size, cells=int(rng.integers(2, 12)))
     folds = np.asarray(rng.uniform(0, 0.05) * grain, np.float32)
-    return _patterned(rng, grain) * _light(rng, folds)[..., None], alpha
+    return _patterned(rng, grain) * lamp.gain(folds), alpha
 
 
 def _patterned(rng: np.random.Generator, grain: F32) -> F32:
     """Plain, mottled, striped or checked."""
     size = grain.shape[0]
-    x, y = _plane(size)
-    codes = _painted(size, _any_color(rng))
+    x, y = plane(size)
+    codes = painted(size, any_color(rng))
     kind, pitch, warp = rng.random(), rng.uniform(8, 40), 0.15 * grain
     if kind < 0.3:
         part = np.clip(grain, 0, 1) * rng.uniform(0.3, 1)
@@ -491,8 +327,8 @@ def _patterned(rng: np.random.Generator, grain: F32) -> F32:
         part = np.clip(np.sin(x * pitch) * np.sin(y * pitch) * 6, 0, 1)
     else:
         return np.asarray(codes * np.exp(0.08 * grain)[..., None], np.float32)
-    return _mixed(codes, _any_color(rng), np.asarray(part, np.float32))
+    return mixed(codes, any_color(rng), np.asarray(part, np.float32))
 
 
-_KINDS = (_hand, _bar, _strands, _glint, _cup, _slab, _lump, _sheet)
+_KINDS = (hand, _bar, _strands, _glint, _cup, _slab, _lump, _sheet)
 _CHANCE = (0.40, 0.12, 0.12, 0.08, 0.07, 0.07, 0.07, 0.07)
