@@ -272,6 +272,25 @@ def test_a_crop_goes_back_through_a_lens(lens, scale, turn):
     assert np.abs(back - picture(here))[inside].max() < 0.01 * np.linalg.norm(slopes(here), axis=-1).max()
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 2.0, 6.4])
+@pytest.mark.parametrize("bent", [False, True])
+def test_nothing_is_covered_outside_of_the_crop(lens, scale, bent):
+    matrix = place_bent(scale, 0.05)
+    window = PLATE
+    through = lens if bent else None
+    full = np.ones((SIZE, SIZE), np.float32)
+    cover = align.put(full, matrix=matrix, window=window, lens=through, coverage=True)
+    x, y = np.meshgrid(np.arange(window.x, window.x1) + 0.5, np.arange(window.y, window.y1) + 0.5)
+    points = np.stack([x.ravel(), y.ravel()], axis=-1)
+    at = transform(matrix, points if through is None else through.from_plate(points)).reshape(*x.shape, 2)
+    out = np.maximum(-at, at - SIZE).max(axis=-1)
+    blur = 3 + 4 * scale
+    assert (out > blur).any()
+    assert (cover[out > blur] == 0).all()
+    np.testing.assert_allclose(cover[out < -blur], 1.0, atol=1e-5)
+    assert align.put(full, matrix=matrix, window=window, lens=through).min() == pytest.approx(1.0), "colours go on"
+
+
 def test_a_lens_that_does_nothing_changes_nothing():
     at = centres(PLATE)
     uv = np.stack([at[..., 0] / DISPLAY[0], 1 - at[..., 1] / DISPLAY[1]], axis=-1).astype(np.float32)

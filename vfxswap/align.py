@@ -155,7 +155,7 @@ def take(image: F32, *, window: Window, matrix: Matrix23, size: int, lens: Lens 
     return out.reshape(shape)
 
 
-def put(crop: F32, *, matrix: Matrix23, window: Window, lens: Lens | None = None) -> F32:
+def put(crop: F32, *, matrix: Matrix23, window: Window, lens: Lens | None = None, coverage: bool = False) -> F32:
     """Resample a crop onto the plate's raster.
 
     Enlarging goes through a cubic resize by four, whose phases are fixed, then bilinear: OpenCV's cubic warp
@@ -167,11 +167,18 @@ def put(crop: F32, *, matrix: Matrix23, window: Window, lens: Lens | None = None
         matrix: plate -> crop; undistorted plate -> crop with a lens.
         window: the plate rectangle to fill.
         lens: the distortion that the plate shows and the crop does not.
+        coverage: what the crop holds says where something is.
 
     Returns:
-        (window.height, window.width[, C]) float32; outside the crop its border repeats.
+        (window.height, window.width[, C]) float32; outside the crop its border repeats, or nothing is covered.
     """
     planes = crop.reshape(*crop.shape[:2], -1)
+    if coverage:
+        scale = scale_of(matrix) if lens is None else _scale(matrix, crop.shape[0], lens)
+        # As far as filters look: what lies beyond repeats their zeros.
+        rim = 3 + math.ceil(5 * scale)
+        planes = np.pad(planes, ((rim, rim), (rim, rim), (0, 0)))
+        matrix = compose(np.array([[1.0, 0.0, rim], [0.0, 1.0, rim]]), matrix)
     if lens is not None:
         return _put_bent(planes, matrix, window, lens).reshape(window.height, window.width, *crop.shape[2:])
     here = compose(matrix, np.array([[1.0, 0.0, window.x], [0.0, 1.0, window.y]]))
@@ -309,7 +316,7 @@ def _kernels() -> tuple[F32, ...]:
     return tuple(out)
 
 
-def frame_weight(*, size: int, rim: float = 0.06) -> F32:
+def frame_weight(*, size: int, rim: float = 0.02) -> F32:
     """(size, size) float32: 1 inside the crop, falling to 0 at its border over `rim` of its side."""
     distance = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (rim * size)
     ramp = np.clip(distance, 0.0, 1.0)

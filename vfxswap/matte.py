@@ -176,8 +176,8 @@ def shape(coverage: F32, *, erode: float = 0.0, feather: float = 0.0, sides: Sid
     Args:
         coverage: (H, W) float32 in [0, 1].
         erode: pixels the edge moves inwards (negative: outwards).
-        feather: width of the soft edge in pixels. It reaches inwards only: where the edge does not move outwards,
-            nothing outside `coverage` is touched.
+        feather: width of the soft edge in pixels, half of it on either side: its half value stays where the edge is.
+            Nothing further out is touched.
         sides: pixels by which the edge moves further inwards at the top, right, bottom and left of the matte's
             middle; between them they mix by direction.
 
@@ -209,12 +209,12 @@ def _towards(coverage: F32) -> tuple[F32, F32, F32, F32]:
 
 
 def _shaped(coverage: F32, erode: float, feather: float) -> F32:
-    out = _moved(coverage, erode + feather / 2)
+    out = _moved(coverage, erode)
     if feather * SIGMA > _LEAST_SIGMA:
         blurred = np.asarray(cv2.GaussianBlur(out, (0, 0), feather * SIGMA), np.float32)
         out = (blurred - _TAIL) / (1.0 - 2 * _TAIL)
-    # In hollows of the outline the tail is longer than along a straight edge.
-    out = np.minimum(out, coverage if erode >= 0 else _moved(coverage, erode))
+        # In hollows of the outline the tail is longer than along a straight edge.
+        out = np.minimum(out, _moved(coverage, erode - feather / 2))
     out[out < SEEN] = 0.0
     return np.asarray(np.clip(out, 0.0, 1.0), np.float32)
 

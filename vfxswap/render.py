@@ -309,7 +309,7 @@ def extent(painted: Painted, parameters: SwapParameters) -> Window:
     if not len(rows):
         return Window(painted.window.x, painted.window.y, 0, 0)
     # Two crop pixels more, which interpolation can reach.
-    out = 2.0 + max(0.0, -_least_erosion(parameters)) * _percent(painted)
+    out = 2.0 + max(0.0, _reach(parameters)) * _percent(painted)
     x0, x1, y0, y1 = columns.min() - out, columns.max() + 1 + out, rows.min() - out, rows.max() + 1 + out
     rim = _rim(float(x0), float(y0), float(x1), float(y1))
     outline = align.to_plate(rim, matrix=painted.matrix, lens=painted.lens)
@@ -332,9 +332,9 @@ def _sides(parameters: SwapParameters) -> matte.Sides:
     return parameters.edge_top, parameters.edge_right, parameters.edge_bottom, parameters.edge_left
 
 
-def _least_erosion(parameters: SwapParameters) -> float:
-    """Percent of the face's size by which the edge moves inwards where it does least; negative: outwards."""
-    return parameters.edge_erode + min(_sides(parameters))
+def _reach(parameters: SwapParameters) -> float:
+    """Percent of the face's size by which the soft edge may lie outside the network's; negative: inside."""
+    return parameters.edge_feather / 2 - parameters.edge_erode - min(_sides(parameters))
 
 
 def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tuple[ModelRgb, dict[str, F32]]:
@@ -355,11 +355,14 @@ def on_plate(painted: Painted, window: Window, parameters: SwapParameters) -> tu
         sides=(top, right, bottom, left),
     )
     small = shaped if grow == 1 else cv2.resize(shaped, (size, size), interpolation=cv2.INTER_AREA)
-    planes = (painted.face, painted.mask, np.asarray(small, np.float32))
-    face, model, edge = (align.put(plane, matrix=painted.matrix, window=window, lens=painted.lens) for plane in planes)
+    face = align.put(painted.face, matrix=painted.matrix, window=window, lens=painted.lens)
+    model, edge = (
+        align.put(np.asarray(plane, np.float32), matrix=painted.matrix, window=window, lens=painted.lens, coverage=True)
+        for plane in (painted.mask, small)
+    )
     for plane in (face, model, edge):
         np.clip(plane, 0.0, 1.0, out=plane)  # the cubic kernel overshoots
-    if _least_erosion(parameters) >= 0:
+    if _reach(parameters) <= 0:
         edge = np.minimum(edge, model)
     edge[edge < matte.SEEN] = 0.0
     return ModelRgb(face), {"matte.model": model, _SHAPED: edge}

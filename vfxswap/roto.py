@@ -69,10 +69,10 @@ def read(source: MatteInput, *, frame: int, window: Window, display: tuple[int, 
     name), else A or alpha, else the only one, else R. In a stereo file it is that of `view` (`left.A`, or A of the
     part whose view is left); a channel that belongs to no view holds for all of them.
 
-    The feather is a Gaussian whose half value stays on the edge, unlike that of the model's own mask: a drawn edge
-    is where the artist wants it, areas of partial coverage keep their value, and inverting before or after gives the
-    same. Its standard deviation is a quarter of the width. Past the picture's border shaping sees the border's pixels
-    repeated, so that a matte which runs out of the picture is not eroded there.
+    The feather is a Gaussian whose half value stays on the edge: a drawn edge is where the artist wants it, areas of
+    partial coverage keep their value, and inverting before or after gives the same. Its standard deviation is a
+    quarter of the width. Past the picture's border shaping sees the border's pixels repeated, so that a matte which
+    runs out of the picture is not eroded there.
 
     Args:
         source: which matte.

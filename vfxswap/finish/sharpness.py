@@ -99,7 +99,7 @@ def compared(
         window, matrix = Window(0, 0, plate.shape[1], plate.shape[0]), compose(matrix, to_plate)
         per /= factor
     shown = align.put(face, matrix=matrix, window=window, lens=lens)
-    cover = align.put(mask, matrix=matrix, window=window, lens=lens)
+    cover = align.put(mask, matrix=matrix, window=window, lens=lens, coverage=True)
     ours, theirs = (_log_luma(x) for x in (shown, plate))
     weight = _looked_at(ours, theirs, cover, rim=_RIM * size * per, coarse=FINEST * per * 2 ** (octaves(size) - 1))
     if weight is None:
