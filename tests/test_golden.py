@@ -105,7 +105,7 @@ def test_a_model_of_the_first_day_paints(production: Studio) -> None:
     from vfxswap.pixels import ModelRgb
 
     crop = ModelRgb(np.random.default_rng(0).random((16, 16, 3)).astype(np.float32))
-    rgb, mask = production.open(GOLDEN / "model_v1_oldest.vfxmodel").swap(crop)
+    rgb, mask, *_ = production.open(GOLDEN / "model_v1_oldest.vfxmodel").swap(crop)
     assert np.array_equal(rgb, crop)
     assert mask.min() == 1
 

@@ -15,6 +15,7 @@ from vfxswap.face import shot
 from vfxswap.measure import Sight
 from vfxswap.pixels import F32, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
+from vfxswap.vfxmodel import Painting
 
 from .support import PASS_THROUGH, Studio, astronaut, card, face, network, write_frame
 
@@ -164,10 +165,10 @@ class Displaced:
         self._matrix = placement.matrix(size=self.resolution)
         self.card = card(self.resolution, placement=(0.02, 0.01))
 
-    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> Painting:
         size = (self.resolution, self.resolution)
         moved = cv2.warpAffine(crop, geometry.to_opencv(self._matrix), size, borderMode=cv2.BORDER_REPLICATE)
-        return ModelRgb(np.asarray(moved, np.float32)), Matte(np.ones(size, np.float32))
+        return Painting(ModelRgb(np.asarray(moved, np.float32)), Matte(np.ones(size, np.float32)))
 
 
 @pytest.mark.parametrize("painted", [align.Placement(0.03, -0.02, 0.95, 2.0), align.Placement()])
@@ -185,6 +186,40 @@ def test_a_painted_face_is_placed_where_the_plate_s_is(painted: align.Placement,
     assert np.linalg.norm(off, axis=1).max() < 1.0
     found.save(tmp_path / "p.vfxshot")
     assert measure.load(tmp_path / "p.vfxshot").placement == found.placement
+
+
+class Covered(Displaced):
+    """And something is before the middle of the face."""
+
+    def __init__(self, placement: align.Placement, *, tells: bool) -> None:
+        super().__init__(placement)
+        self.tells = tells
+
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> Painting:
+        y, x = np.mgrid[: self.resolution, : self.resolution] + 0.5
+        front = Matte((np.hypot(x - 170, y - 90) < 20).astype(np.float32))
+        rgb, outline, *_ = super().swap(crop, told)
+        mask = Matte(outline * (1 - front))
+        return Painting(rgb, mask, outline, front) if self.tells else Painting(rgb, mask)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_is_before_the_face_stays_where_the_plate_has_it(tells: bool, tmp_path: Path):
+    """The painted face is moved to where the double's features are; a hand before it is not."""
+    plate, there, place = constant_plate(tmp_path, 0.5), face(50, 45, 50), align.Placement(0.05, -0.04, 0.93, 3.0)
+    pixels, window = plate.working(plate.read(1))
+    model = Covered(align.Placement(), tells=tells)
+    space = measure.Measurements(gain=1.0, model_sha256="", relight={}).space(1, config=plate.config, encoding="srgb")
+    done = measure.paint(pixels, window, there, space=space, model=model, placement=place)
+    # Where the mask has its hole, in pixels of the crop that was given to the network.
+    hole = (done.mask < 0.5) & (align.frame_weight(size=256) == 1)
+    rows, columns = np.nonzero(hole)
+    middle = np.array([[columns.mean() + 0.5, rows.mean() + 0.5]])
+    plate_at = align.to_plate(middle, matrix=done.matrix)
+    given = align.to_crop(plate_at, matrix=align.crop_matrix(there.similarity, size=256))[0]
+    moved = geometry.transform(place.matrix(size=256), np.array([[170.0, 90.0]]))[0]
+    assert np.linalg.norm(moved - [170, 90]) > 8
+    assert np.linalg.norm(given - ([170, 90] if tells else moved)) < 0.5
 
 
 def test_where_no_painted_face_can_be_read_the_model_s_placement_holds(production: Studio, tmp_path: Path):

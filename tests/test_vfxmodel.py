@@ -45,7 +45,7 @@ def test_the_same_model_is_the_same_file(tmp_path: Path):
 def test_a_model_paints_what_its_network_says(production: Studio):
     model = production.open(production.model())
     crop = ModelRgb(np.random.default_rng(0).random((SIZE, SIZE, 3)).astype(np.float32))
-    rgb, mask = model.swap(crop)
+    rgb, mask, *_ = model.swap(crop)
     assert model.resolution == SIZE
     np.testing.assert_allclose(rgb, crop @ TINT.T, atol=1e-6)
     np.testing.assert_array_equal(mask, disc())
@@ -54,7 +54,7 @@ def test_a_model_paints_what_its_network_says(production: Studio):
 
 def test_what_a_network_paints_is_kept_in_range_and_must_be_numbers(production: Studio):
     bright = production.model("bright", network(np.eye(3, dtype=np.float32) * 5 - 2, mask=disc() * 3 - 1))
-    rgb, mask = production.open(bright).swap(ModelRgb(np.full((SIZE, SIZE, 3), 0.5, np.float32)))
+    rgb, mask, *_ = production.open(bright).swap(ModelRgb(np.full((SIZE, SIZE, 3), 0.5, np.float32)))
     for values in (rgb, mask):
         assert values.min() >= 0
         assert values.max() <= 1

@@ -33,7 +33,7 @@ from vfxswap.geometry import Matrix23, Window, compose, invert, similarity
 from vfxswap.lens import Lens
 from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
-from vfxswap.vfxmodel import Painter
+from vfxswap.vfxmodel import Painter, Painting
 
 KIND: Final = "shot"
 VERSION: Final = 5
@@ -273,10 +273,20 @@ def paint(
     crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size, lens=lens))
     condition = model.card.condition
     told = None if condition is None else expression.told(expression.of(face), condition)
-    painted, mask = model.swap(space.encode(crop), told)
-    inside = Matte(mask * align.frame_weight(size=size))
-    placed = align.placed(matrix, size=size, placement=placement or Placement(*model.card.placement))
-    return Painted(placed, window, clean, painted, inside, lens)
+    made = model.swap(space.encode(crop), told)
+    place = placement or Placement(*model.card.placement)
+    inside = Matte(_visible(made, place) * align.frame_weight(size=size))
+    return Painted(align.placed(matrix, size=size, placement=place), window, clean, made.rgb, inside, lens)
+
+
+def _visible(made: Painting, placement: Placement) -> Matte:
+    """(S, S) what can be seen of the painted face where it is shown: what is before it stays where the plate has it."""
+    if made.outline is None or made.front is None:
+        return made.mask
+    size = len(made.front)
+    shown = invert(placement.matrix(size=size))
+    front = align.take(made.front, window=Window(0, 0, size, size), matrix=shown, size=size)
+    return Matte(made.outline * (1.0 - np.clip(front, 0.0, 1.0)))
 
 
 def face_window(face: FaceFrame, *, size: int, lens: Lens | None = None) -> Window:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,6 +121,22 @@ def _read(path: Path) -> tuple[ModelCard, bytes]:
     return card, members[NETWORK]
 
 
+class Painting(NamedTuple):
+    """What a network makes of a crop.
+
+    Attributes:
+        rgb: (S, S, 3) the likeness in model space.
+        mask: (S, S) what can be seen of it.
+        outline: (S, S) the whole face, whatever is before it; None of networks that do not tell.
+        front: (S, S) what is before it, where the crop has it; None of networks that do not tell.
+    """
+
+    rgb: ModelRgb
+    mask: Matte
+    outline: Matte | None = None
+    front: Matte | None = None
+
+
 class Painter(Protocol):
     """What measuring and rendering need of a model."""
 
@@ -132,8 +148,8 @@ class Painter(Protocol):
     def resolution(self) -> int:
         """Side of its crops in pixels."""
 
-    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
-        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S).
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> Painting:
+        """(S, S, 3) crop of the double in model space -> the likeness over it.
 
         `told` is (C,) what a model with a `card.condition` is told (face.expression.told), None for the others.
         """
@@ -171,8 +187,8 @@ class SwapModel:
         """Side of its crops in pixels."""
         return self.card.resolution
 
-    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
-        """(S, S, 3) crop of the double in model space -> the likeness (S, S, 3), and its coverage (S, S).
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> Painting:
+        """(S, S, 3) crop of the double in model space -> the likeness over it.
 
         `told` is (C,) what a model with a `card.condition` is told, None for the others; else ModelError.
         """
@@ -181,11 +197,16 @@ class SwapModel:
             feeds["condition"] = np.ascontiguousarray(told[None], np.float32)
         painted = self._session.run(feeds)
         size = self.resolution
-        if [array.shape for array in painted] != [(1, 3, size, size), (1, 1, size, size)]:
+        if [array.shape for array in painted] not in _shapes(size):
             shapes = ", ".join(str(array.shape) for array in painted[:4])
             raise ModelError(f"the network failed: it paints {shapes} on {size} pixels", hint="export the model again")
-        rgb, mask = painted
-        if not (np.isfinite(rgb).all() and np.isfinite(mask).all()):
+        if not all(np.isfinite(array).all() for array in painted):
             raise ModelError("the network painted values that are not numbers", hint="try --device cpu, or train again")
-        shown = np.clip(rgb[0].transpose(1, 2, 0), 0.0, 1.0).astype(np.float32)
-        return ModelRgb(shown), Matte(np.clip(mask[0, 0], 0.0, 1.0).astype(np.float32))
+        rgb, *mattes = (np.clip(array[0], 0.0, 1.0).astype(np.float32) for array in painted)
+        return Painting(ModelRgb(rgb.transpose(1, 2, 0)), *(Matte(plane[0]) for plane in mattes))
+
+
+def _shapes(size: int) -> list[list[tuple[int, ...]]]:
+    """Of what a network may give: picture and mask, and outline and front beside them."""
+    least: list[tuple[int, ...]] = [(1, 3, size, size), (1, 1, size, size)]
+    return [least, [*least, (1, 1, size, size), (1, 1, size, size)]]

@@ -45,7 +45,7 @@ def merged(picture: Eight, face: FaceFrame, model: SwapModel) -> Eight:
     crop = cv2.warpAffine(picture, to_opencv(matrix), (size, size), flags=cv2.INTER_CUBIC)
     seen = ModelRgb(np.asarray(crop, np.float32) / np.float32(255))
     condition = model.card.condition
-    painted, mask = model.swap(seen, None if condition is None else expression.told(expression.of(face), condition))
+    painted, mask, *_ = model.swap(seen, None if condition is None else expression.told(expression.of(face), condition))
     inside = mask > 0.5
     lit = np.clip(transferred(painted, seen, inside=inside), 0, 1) if inside.any() else painted
     back = (to_opencv(matrix), (picture.shape[1], picture.shape[0]))

@@ -206,7 +206,7 @@ def test_an_exported_model_opens_with_a_real_grant(place: Place, model_dir: Path
     assert {consent["id"] for consent in card.consents} == set(_consent_ids(place))
     model = place.studio.open(path)
     crop = np.random.default_rng(0).uniform(0, 1, (64, 64, 3)).astype(np.float32)
-    rgb, mask = model.swap(ModelRgb(crop))
+    rgb, mask, *_ = model.swap(ModelRgb(crop))
     assert rgb.shape == (64, 64, 3)
     assert mask.shape == (64, 64)
 
@@ -270,7 +270,7 @@ def test_a_folder_for_nuke(place: Place, model_dir: Path, tmp_path: Path) -> Non
     assert vfxswap("export", model_dir, "--output", model, *place.trust).returncode == 0
     assert vfxmodel.read_card(model).onnx_sha256 == ours["network_sha256"]
     crop = np.random.default_rng(0).uniform(0, 1, (64, 64, 3)).astype(np.float32)
-    rgb, _ = place.studio.open(model).swap(ModelRgb(crop))
+    rgb, *_ = place.studio.open(model).swap(ModelRgb(crop))
     painted = torch.jit.load(out / "ben_live.pt")(torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()))
     assert np.abs(painted[0, :3].numpy().transpose(1, 2, 0) - rgb).max() < 1e-5
 

@@ -16,8 +16,10 @@ import torch
 
 from vfxswap import color, exr, faceset, trust
 from vfxswap.errors import FrameError, JobError, PlateError, UsageError, VfxSwapError
+from vfxswap.face import mesh
+from vfxswap.faceset import cutting
 from vfxswap.faceset.footage import Content
-from vfxswap.pixels import F32
+from vfxswap.pixels import F32, Matte
 from vfxswap.train.bank import load_bank
 from vfxswap.train.data import Augment, draw
 from vfxswap.trust import Grant
@@ -43,12 +45,18 @@ def build(folder: Path, grant: Grant, text: str, **options: Any) -> faceset.Face
     return faceset.build(folder, plates=opened, grant=grant, performer="ben", size=128, device="cpu", **options)
 
 
-def planes(made: faceset.Faceset) -> tuple[F32, F32, F32]:
-    """Green, mask and front of the second crop, but for pixels near light that a matte is clipped at."""
+def planes(made: faceset.Faceset, part: slice = np.s_[:]) -> tuple[F32, F32, F32]:
+    """Green, mask and front of rows of the second crop, but for pixels near light that a matte is clipped at."""
     rgb, mask = made.linear(made.crops[1])
     dim = np.asarray(cv2.dilate(rgb[..., 1], np.ones((9, 9)))) < 0.95
     assert dim.mean() > 0.8
-    return rgb[..., 1][dim], mask[dim], made.front(made.crops[1])[dim]
+    dim = dim[part]
+    return rgb[part, :, 1][dim], mask[part][dim], made.front(made.crops[1])[part][dim]
+
+
+def below(made: faceset.Faceset) -> slice:
+    """The rows from the tip of the nose down."""
+    return np.s_[int(np.ceil(made.crops[1].landmarks[mesh.NOSE[0], 1])) + 1 :]
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +72,43 @@ def test_without_mattes_nothing_is_known_to_be_in_front(plain: faceset.Faceset) 
 
 def test_the_face_is_where_the_matte_says(plain: faceset.Faceset, plate: str, grant: Grant, tmp_path: Path) -> None:
     made = build(tmp_path, grant, f"{plate},matte={plate}:G")
-    green, mask, front = planes(made)
-    found = planes(plain)[1]
+    green, mask, _ = planes(made)
     assert mask.std() > 0.1
     np.testing.assert_allclose(mask, green, atol=2e-3)
     # What the mesh covers and the matte leaves out is before the face, away from the outline, where it may be behind.
+    green, _, front = planes(made, below(made))
+    found = planes(plain, below(made))[1]
     assert (front <= found * (1 - green) + 4e-3).all()
     inside = front > 0.05
     assert inside.sum() > 0.5 * (found * (1 - green) > 0.05).sum()
     assert float((np.abs(front - found * (1 - green))[inside] < 0.01).mean()) > 0.5
     assert np.array_equal(made.crops[1].landmarks, plain.crops[1].landmarks)
+
+
+def test_hair_around_the_forehead_is_in_front_and_what_is_beside_a_cheek_need_not_be() -> None:
+    size, nobody = 96, np.zeros((96, 96), np.float32)
+    y, x = np.mgrid[:size, :size] + 0.5
+    found = Matte((np.hypot((x - 48) / 26, (y - 48) / 32) < 1).astype(np.float32))
+    seen = Matte((np.hypot((x - 48) / 22, (y - 48) / 28) < 1).astype(np.float32))
+    points = np.zeros((478, 3))
+    points[[*mesh.LEFT_EYE, *mesh.RIGHT_EYE], 1] = 40
+    points[mesh.NOSE[0], 1] = 55
+    above = cutting._above(points, size)
+    assert (above[:39] == 1).all() and (above[56:] == 0).all() and 0 < above[47, 0] < 1
+
+    def front(hair: F32) -> F32:
+        known = np.ones((size, size), bool)
+        return cutting._limited(found, seen, Matte(nobody), whole=True, known=known, hair=Matte(hair))["front"]
+
+    around = np.hypot((x - 48) / 26, (y - 48) / 32)
+    high, low = (y < 38) & (around > 0.95) & (around < 1.1), (y > 57) & (around > 0.95)
+    with_hair, without = front(above), front(nobody)
+    assert with_hair[high].min() > 0.9
+    assert without[high].max() < 0.1
+    for one in (with_hair, without):
+        assert one[low].max() < 0.1
+        assert one[seen == 1].max() == 0
+    assert (with_hair[around > 1.5] < 1e-3).all(), "hair far from the face has nothing to do with it"
 
 
 def test_a_holdout_is_taken_from_the_face(plain: faceset.Faceset, plate: str, grant: Grant, tmp_path: Path) -> None:

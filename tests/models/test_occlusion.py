@@ -29,6 +29,10 @@ def test_the_shipped_mask_is_the_painted_one_less_what_covers_it() -> None:
     torch.testing.assert_close(shipped[0], rgb)
     torch.testing.assert_close(shipped[1], mask * (1 - torch.sigmoid(net.occlusion(crop, rgb, mask))))
     torch.testing.assert_close(net(crop, "ben")[1], shipped[1])
+    *_, outline, front = Swapper(net, "ben").parts(crop)
+    torch.testing.assert_close(outline, mask)
+    torch.testing.assert_close(outline * (1 - front), shipped[1])
+    assert len(Swapper(network(occlusion=0), "ben").parts(crop)) == 2
     assert uncovered(None, crop, rgb, mask) is mask
 
 

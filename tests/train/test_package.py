@@ -50,7 +50,7 @@ def test_the_model_paints_what_training_painted(tmp_path: Path, trained: Trainer
     with torch.no_grad():
         wanted, mask = trained.pair.average(double.target, "ben")
     for i in range(len(double)):
-        rgb, coverage = model.swap(ModelRgb(double.target[i].permute(1, 2, 0).numpy()))
+        rgb, coverage, *_ = model.swap(ModelRgb(double.target[i].permute(1, 2, 0).numpy()))
         assert np.abs(rgb - wanted[i].permute(1, 2, 0).numpy()).max() < STORED
         assert np.abs(coverage - mask[i, 0].numpy()).max() < STORED
 

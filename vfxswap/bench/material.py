@@ -17,7 +17,7 @@ from vfxswap.geometry import invert, transform
 from vfxswap.measure import Measurements
 from vfxswap.pixels import F32, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
-from vfxswap.vfxmodel import ModelCard, Painter, Performers
+from vfxswap.vfxmodel import ModelCard, Painter, Painting, Performers
 
 CROP = 256
 """Side of the stand-in network's crop."""
@@ -65,9 +65,9 @@ class Mirror:
         """Side of its crops."""
         return CROP
 
-    def swap(self, crop: ModelRgb, told: F32 | None = None) -> tuple[ModelRgb, Matte]:
+    def swap(self, crop: ModelRgb, told: F32 | None = None) -> Painting:
         """The crop as it is, and the oval."""
-        return crop, self._mask
+        return Painting(crop, self._mask)
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,7 +83,7 @@ class _Ready:
         pixels, _ = material.plate.working(image, window)
         crop = WorkingRgb(align.take(pixels, window=window, matrix=_matrix(material), size=CROP))
         mirror = Mirror()
-        face, mask = mirror.swap(ModelRgb(np.clip(crop, 0.0, 1.0)))
+        face, mask, *_ = mirror.swap(ModelRgb(np.clip(crop, 0.0, 1.0)))
         return _Ready(
             image,
             Painted(_matrix(material), window, pixels, face, mask),

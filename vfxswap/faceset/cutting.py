@@ -89,13 +89,16 @@ class Cutter:
         stored = _stored(rgb)
         encoded = ModelSpace(plate.config, exposure).encode(stored)
         display = Window(0, 0, image.display_window.width, image.display_window.height)
-        planes = self._masks(encoded, points)
+        person = self.parser(encoded, points)
+        planes = {"mask": self._mask(person, points)}
         if mattes:
             size = (display.width, display.height)
             covers = roto.limits(mattes, frame=frame, window=window, display=size, view=plate.view_name)
             given = (self._taken_matte(cover, window, matrix) for cover in covers)
             whole = any(one.kind == "garbage" for one in mattes)
-            planes = _limited(planes["mask"], *given, whole=whole, known=_within(window, matrix, size=self.size))
+            known = _within(window, matrix, size=self.size)
+            hair = Matte(person * _above(points, self.size))
+            planes = _limited(planes["mask"], *given, whole=whole, known=known, hair=hair)
         mask = planes["mask"]
         path = self.folder / CROPS / f"{name}.exr"
         channels = {letter: stored[..., i].astype(np.float16) for i, letter in enumerate("RGB")}
@@ -155,11 +158,10 @@ class Cutter:
         taken = align.take(cover, window=window, matrix=matrix, size=self.size)
         return Matte(np.clip(taken, 0.0, 1.0))
 
-    def _masks(self, encoded: ModelRgb, points: F64) -> dict[str, Matte]:
+    def _mask(self, person: Matte, points: F64) -> Matte:
         """What the mask head learns without anybody's mattes: the mesh's hull, where the person is."""
         hull = matte.oval(points, size=self.size, soft=_GROW_MASK)
-        person = self.parser(encoded, points)
-        return {"mask": Matte(hull * np.clip(person * 2.0, 0.0, 1.0))}
+        return Matte(hull * np.clip(person * 2.0, 0.0, 1.0))
 
 
 def _within(window: Window, matrix: Matrix23, *, size: int) -> NDArray[np.bool_]:
@@ -170,7 +172,9 @@ def _within(window: Window, matrix: Matrix23, *, size: int) -> NDArray[np.bool_]
     return np.asarray(inside.all(axis=1).reshape(size, size))
 
 
-def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool, known: NDArray[np.bool_]) -> dict[str, Matte]:
+def _limited(
+    found: Matte, limit: Matte, holdout: Matte, *, whole: bool, known: NDArray[np.bool_], hair: Matte
+) -> dict[str, Matte]:
     """The planes of a crop from an artist's mattes.
 
     Args:
@@ -179,17 +183,32 @@ def _limited(found: Matte, limit: Matte, holdout: Matte, *, whole: bool, known: 
         holdout: what the artist says is in front.
         whole: somebody said where the face is: then it is there and nowhere else.
         known: (S, S) within the picture, where mattes say something; beyond it stays what was found.
+        hair: (S, S) where the person is that high that what is no face is hair.
 
     Returns:
-        `mask`: the face that can be seen. `front`: what covers it, the artist's holdouts and what is left of the inside
-        of `found`, which is hair for the most part. At the rim it may as well be behind another performer's face.
+        `mask`: the face that can be seen. `front`: what covers it: the artist's holdouts, what is left of the inside of
+        `found`, and hair there and a little way around. Elsewhere what lies at the rim, beside a cheek or under a jaw,
+        may as well be behind another performer's face.
     """
     shown = (limit if whole else found) * (1.0 - holdout)
-    radius = round(_RIM * len(found))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    inner = cv2.GaussianBlur(cv2.erode(found, disc, borderType=cv2.BORDER_REPLICATE), (0, 0), _GROW_MASK)
-    front = np.maximum(holdout, np.asarray(inner, np.float32) * (1.0 - shown))
+    inner = cv2.erode(found, _disc(len(found)), borderType=cv2.BORDER_REPLICATE)
+    outer = cv2.dilate(found, _disc(2 * len(found)), borderType=cv2.BORDER_REPLICATE) * hair
+    covered = cv2.GaussianBlur(np.maximum(inner, outer), (0, 0), _GROW_MASK)
+    front = np.maximum(holdout, np.asarray(covered, np.float32) * (1.0 - shown))
     return {"mask": Matte(np.where(known, shown, found)), "front": Matte(np.where(known, front, np.float32(0.0)))}
+
+
+def _disc(size: int) -> NDArray[np.uint8]:
+    """A rim of the face in a crop of `size` pixels, all around."""
+    radius = round(_RIM * size)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def _above(points: F64, size: int) -> F32:
+    """(size, size) of a crop's pixels: 1 above the eyes, falling to 0 at the height of the nose's tip."""
+    eyes, tip = points[[*mesh.LEFT_EYE, *mesh.RIGHT_EYE], 1].mean(), points[mesh.NOSE[0], 1]
+    rows = (tip - (np.arange(size) + 0.5)) / max(tip - eyes, 1.0)
+    return np.asarray(np.clip(rows, 0.0, 1.0)[:, None] * np.ones(size), np.float32)
 
 
 def _stored(rgb: F32) -> WorkingRgb:

@@ -25,7 +25,7 @@ from vfxswap.matte_input import MatteInput
 from vfxswap.plate import Plate, open_plate
 from vfxswap.sequence import FrameRange, SequencePath
 
-METHOD: Final = "2"
+METHOD: Final = "3"
 """Of cutting crops. A change that gives other pixels or landmarks gets another number, so that crops are made again."""
 
 _FLAGS = ("stills", "shot")

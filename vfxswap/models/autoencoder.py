@@ -127,8 +127,17 @@ class Swapper(nn.Module):
 
     def forward(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) in [0, 1], and (N, condition) if there is one -> rgb (N, 3, S, S), mask (N, 1, S, S)."""
-        rgb, mask = self.decoder(self.bridge(told(self.encoder(crop), condition, self.condition)))
-        return restored(self.detail, crop, rgb, mask), uncovered(self.occlusion, crop, rgb, mask)
+        rgb, mask, *_ = self.parts(crop, condition)
+        return rgb, mask
+
+    def parts(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
+        """As `forward`; of a network that leaves out what covers the face, also the painted outline and that cover."""
+        rgb, outline = self.decoder(self.bridge(told(self.encoder(crop), condition, self.condition)))
+        shown = restored(self.detail, crop, rgb, outline)
+        if self.occlusion is None:
+            return shown, outline
+        logits = self.occlusion(crop, rgb, outline)
+        return shown, outline * torch.sigmoid(-logits), outline, torch.sigmoid(logits)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from torch import Tensor, nn
 
 from vfxswap import infer
 from vfxswap.errors import ModelError
@@ -25,6 +26,9 @@ FAITHFUL = 1e-4
 """Largest difference allowed between ONNX and torch with the same half-rounded weights, of outputs in 0..1."""
 STORED = 0.01
 """Largest difference allowed between ONNX and torch with the weights as trained: what half storage costs."""
+
+OUTPUTS = ("rgb", "mask", "outline", "front")
+"""What a network gives; the last two where it leaves out what covers the face."""
 
 _HALF = "_half"
 _PROBES = 3
@@ -39,8 +43,9 @@ def to_onnx(swapper: Swapper, *, resolution: int) -> bytes:
 
     Returns:
         ONNX bytes, the same for the same weights and library versions. Input `crop` (N, 3, S, S) float32, outputs
-        `rgb` (N, 3, S, S) and `mask` (N, 1, S, S) float32, all 0..1; N is free. A conditioned network has a second
-        input `condition` (N, condition) float32.
+        `rgb` (N, 3, S, S) and `mask` (N, 1, S, S) float32, all 0..1; N is free. A network that leaves out what covers
+        the face also has `outline` and `front` (N, 1, S, S), of which `mask` is made. A conditioned network has a
+        second input `condition` (N, condition) float32.
 
     Raises:
         ModelError: a weight is not finite or too large for half, or ONNX Runtime's answer differs by more than
@@ -70,12 +75,12 @@ def _trace(swapper: Swapper, *, resolution: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
     examples = [torch.zeros(1, 3, resolution, resolution), torch.zeros(1, swapper.condition)]
     inputs = ["crop", "condition"][: 2 if swapper.condition else 1]
-    outputs = ["rgb", "mask"]
+    outputs = list(OUTPUTS if swapper.occlusion is not None else OUTPUTS[:2])
     with warnings.catch_warnings():
         # The tracing exporter is enough for these networks; its successor needs onnxscript on top of onnx.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            swapper,
+            _Parts(swapper),
             tuple(examples[: len(inputs)]),
             buffer,  # type: ignore[arg-type]  # the tracing exporter takes a stream
             input_names=inputs,
@@ -85,6 +90,17 @@ def _trace(swapper: Swapper, *, resolution: int) -> onnx.ModelProto:
             dynamo=False,
         )
     return onnx.load_from_string(buffer.getvalue())
+
+
+class _Parts(nn.Module):
+    """The network with all that it tells."""
+
+    def __init__(self, swapper: Swapper) -> None:
+        super().__init__()
+        self.swapper = swapper
+
+    def forward(self, crop: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.swapper.parts(crop, condition)
 
 
 def _half_storage(model: onnx.ModelProto) -> bytes:
@@ -115,8 +131,8 @@ def _check(data: bytes, *, rounded: Swapper, trained: Swapper, resolution: int) 
         feeds["condition"] = random.normal(0, 1, (_PROBES, trained.condition)).astype(np.float32)
     answers = infer.session(data, device="cpu").run(feeds)
     for reference, limit in ((rounded, FAITHFUL), (trained, STORED)):
-        wanted = reference(*(torch.from_numpy(feed) for feed in feeds.values()))
-        for name, answer, tensor in zip(("rgb", "mask"), answers, wanted, strict=True):
+        wanted = reference.parts(*(torch.from_numpy(feed) for feed in feeds.values()))
+        for name, answer, tensor in zip(OUTPUTS, answers, wanted, strict=False):
             if answer.shape != tuple(tensor.shape):
                 raise ModelError(f"ONNX gives {name} of shape {answer.shape}, torch {tuple(tensor.shape)}")
             worst = float(np.abs(answer - tensor.numpy()).max())

@@ -249,7 +249,7 @@ def _check(data: bytes, onnx: bytes, resolution: int, told: Told | None, window:
             for name, rest, spread, by in zip(told.names, told.rest, told.spread, away, strict=True):
                 setattr(module, name, float(rest + spread * by))
             feeds["condition"] = np.clip(away, -told.reach, told.reach)[None].astype(np.float32)
-        rgb, mask = session.run(feeds)
+        rgb, mask, *_ = session.run(feeds)
         wanted = np.concatenate([rgb, mask * window], axis=1)
         worst = float(np.abs(module(torch.from_numpy(crop[None])).numpy() - np.clip(wanted, 0, 1)).max())
         if not worst <= CLOSE:
