@@ -286,7 +286,7 @@ def _visible(made: Painting, placement: Placement) -> Matte:
     size = len(made.front)
     shown = invert(placement.matrix(size=size))
     front = align.take(made.front, window=Window(0, 0, size, size), matrix=shown, size=size)
-    return Matte(made.outline * (1.0 - np.clip(front, 0.0, 1.0)))
+    return Matte(np.minimum(made.outline, 1.0 - np.clip(front, 0.0, 1.0)))
 
 
 def face_window(face: FaceFrame, *, size: int, lens: Lens | None = None) -> Window:

@@ -47,7 +47,7 @@ def network(card: vfxmodel.ModelCard) -> Callable[[Stream, dict[str, float]], St
         assert stream[RGB[0]].shape == (card.resolution, card.resolution)
         away = [(given[n] - r) / s for n, r, s in zip(knobs.names, knobs.rest, knobs.spread, strict=True)]
         crop = np.clip(np.stack([stream[name] for name in RGB]), 0, 1)[None].astype(np.float32)
-        rgb, mask = session.run(crop=crop, condition=np.clip([away], -3, 3).astype(np.float32))
+        rgb, mask, *_ = session.run(crop=crop, condition=np.clip([away], -3, 3).astype(np.float32))
         return dict(zip((*RGB, "rgba.alpha"), (*rgb[0], mask[0, 0] * window), strict=True))
 
     return paint
