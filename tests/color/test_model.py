@@ -70,6 +70,18 @@ def test_in_range_plates_change_nothing_and_suns_are_capped():
     np.testing.assert_allclose(space.linear(space.restore(white, sun)), color.MAX_RATIO, rtol=1e-4)
 
 
+def test_nothing_gets_negative_where_the_plate_is_not():
+    """Colours outside Rec.709 come back by a residual that a darker prediction does not make up for."""
+    space = ModelSpace(CONFIG, 4.0)
+    deep = WorkingRgb(np.array([[0.4, 0.1, 0.0], [0.02, 0.3, -0.01]], np.float32))
+    black = ModelRgb(np.zeros((2, 3), np.float32))
+    assert (space.linear(deep).min(axis=1) < -0.01).all(), "outside of Rec.709"
+    found = space.restore(black, deep)
+    assert (found[deep >= 0] >= 0).all()
+    assert found[1, 2] < 0
+    np.testing.assert_allclose(space.restore(space.encode(deep), deep), deep, atol=1e-5)
+
+
 def test_model_space_json():
     space = ModelSpace(CONFIG, 1.75, "acescct")
     record = space.to_json()

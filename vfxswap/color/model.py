@@ -88,7 +88,8 @@ class ModelSpace:
         wherever the plate was in range, is capped at MAX_RATIO, and fades in with the prediction's own
         brightness (its largest encoded channel, smoothstep over GATE): where the likeness is dark, such as
         brows and pupils, the double's highlights are not painted on it. Negative components (colours outside
-        Rec.709) come back by their residual. A perfect prediction, encode(plate), gives the plate back.
+        Rec.709) come back by their residual, but nothing gets negative where the plate is not. A perfect prediction,
+        encode(plate), gives the plate back.
 
         Args:
             prediction: (..., 3) in [0, 1].
@@ -105,7 +106,9 @@ class ModelSpace:
         result = self.decode_linear(prediction)
         result *= 1.0 + gate * (ratio - 1.0)
         result += np.float32(strength) * np.minimum(scene - low, 0.0)
-        return self.unlinear(result)
+        restored = self.unlinear(result)
+        np.maximum(restored, 0.0, out=restored, where=plate >= 0)
+        return restored
 
     def to_json(self) -> dict[str, Any]:
         """What a model or measurement file records."""
