@@ -222,13 +222,14 @@ def _shaped(coverage: F32, erode: float, feather: float) -> F32:
 def _moved(coverage: F32, pixels: float) -> F32:
     """`coverage` with its edge moved inwards by a disc (outwards when negative); parts of a pixel interpolate."""
     whole, part = divmod(abs(pixels), 1.0)
-    near = _morphed(coverage, int(whole), inwards=pixels > 0)
+    near = morphed(coverage, int(whole), inwards=pixels > 0)
     if part == 0.0:
         return near
-    return np.asarray(near + (_morphed(coverage, int(whole) + 1, inwards=pixels > 0) - near) * part, np.float32)
+    return np.asarray(near + (morphed(coverage, int(whole) + 1, inwards=pixels > 0) - near) * part, np.float32)
 
 
-def _morphed(coverage: F32, radius: int, *, inwards: bool) -> F32:
+def morphed(coverage: F32, radius: int, *, inwards: bool) -> F32:
+    """(H, W) coverage with its edge moved by a disc of whole pixels; what lies outside of the picture has no say."""
     if radius == 0:
         return coverage
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

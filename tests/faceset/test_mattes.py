@@ -47,11 +47,11 @@ def build(folder: Path, grant: Grant, text: str, **options: Any) -> faceset.Face
 
 def planes(made: faceset.Faceset, part: slice = np.s_[:]) -> tuple[F32, F32, F32]:
     """Green, mask and front of rows of the second crop, but for pixels near light that a matte is clipped at."""
-    rgb, mask = made.linear(made.crops[1])
+    (rgb, mask), (*_, front) = made.linear(made.crops[1]), made.load_with_front(made.crops[1])
     dim = np.asarray(cv2.dilate(rgb[..., 1], np.ones((9, 9)))) < 0.95
     assert dim.mean() > 0.8
     dim = dim[part]
-    return rgb[part, :, 1][dim], mask[part][dim], made.front(made.crops[1])[part][dim]
+    return rgb[part, :, 1][dim], mask[part][dim], front[part][dim]
 
 
 def below(made: faceset.Faceset) -> slice:

@@ -191,17 +191,11 @@ def _limited(
         may as well be behind another performer's face.
     """
     shown = (limit if whole else found) * (1.0 - holdout)
-    inner = cv2.erode(found, _disc(len(found)), borderType=cv2.BORDER_REPLICATE)
-    outer = cv2.dilate(found, _disc(2 * len(found)), borderType=cv2.BORDER_REPLICATE) * hair
+    inner = matte.morphed(found, round(_RIM * len(found)), inwards=True)
+    outer = matte.morphed(found, round(2 * _RIM * len(found)), inwards=False) * hair
     covered = cv2.GaussianBlur(np.maximum(inner, outer), (0, 0), _GROW_MASK)
     front = np.maximum(holdout, np.asarray(covered, np.float32) * (1.0 - shown))
     return {"mask": Matte(np.where(known, shown, found)), "front": Matte(np.where(known, front, np.float32(0.0)))}
-
-
-def _disc(size: int) -> NDArray[np.uint8]:
-    """A rim of the face in a crop of `size` pixels, all around."""
-    radius = round(_RIM * size)
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
 def _above(points: F64, size: int) -> F32:

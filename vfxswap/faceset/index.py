@@ -92,20 +92,16 @@ class Faceset:
         return self.load_with_front(crop, encoding=encoding)[:2]
 
     def load_with_front(self, crop: Crop, *, encoding: str = "srgb") -> tuple[ModelRgb, Matte, Matte]:
-        """As `load`, and the crop's `front`, of one reading."""
+        """As `load`, and (S, S) coverage of what is before the face in the plate, hair for the most part.
+
+        That is known of plates that came with mattes, 0 of others.
+        """
         rgb, mask, front = self._planes(crop)
         return ModelSpace(self.config, crop.gain, encoding).encode(rgb), mask, front
 
     def linear(self, crop: Crop) -> tuple[WorkingRgb, Matte]:
         """A crop as it is stored: (S, S, 3) float32 in working space, and its (S, S) mask."""
         return self._planes(crop)[:2]
-
-    def front(self, crop: Crop) -> Matte:
-        """(S, S) coverage of what is before the face in the plate, hair for the most part.
-
-        Known of plates that came with mattes, 0 of others.
-        """
-        return self._planes(crop)[2]
 
     def _planes(self, crop: Crop) -> tuple[WorkingRgb, Matte, Matte]:
         channels, _ = exr.read_channels(self.folder / CROPS / f"{crop.name}.exr")

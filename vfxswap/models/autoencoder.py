@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vfxswap.errors import ModelError
 from vfxswap.models.detail import Detail, restored
-from vfxswap.models.occlusion import Occlusion, uncovered
+from vfxswap.models.occlusion import Occlusion, uncovered, without
 
 _OPTIONAL = ("occlusion.", "detail.")
 """What another network may lack, and then begins anew."""
@@ -137,7 +137,7 @@ class Swapper(nn.Module):
         if self.occlusion is None:
             return shown, outline
         logits = self.occlusion(crop, rgb, outline)
-        return shown, outline * torch.sigmoid(-logits), outline, torch.sigmoid(logits)
+        return shown, without(outline, logits), outline, torch.sigmoid(logits)
 
 
 @torch.no_grad()

@@ -59,7 +59,9 @@ class Occlusion(nn.Module):
 
 def uncovered(occlusion: nn.Module | None, crop: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
     """(N, 1, S, S) the painted mask without what covers the face; as it is without a network for that."""
-    if occlusion is None:
-        return mask
-    without: Tensor = mask * torch.sigmoid(-occlusion(crop, painted, mask))
-    return without
+    return mask if occlusion is None else without(mask, occlusion(crop, painted, mask))
+
+
+def without(mask: Tensor, logits: Tensor) -> Tensor:
+    """(N, 1, S, S) the painted mask without what the network's logits say covers the face."""
+    return mask * torch.sigmoid(-logits)

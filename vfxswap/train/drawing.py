@@ -131,9 +131,19 @@ class Lamp:
         light = lit[..., None] * self.key + open_[..., None] * self.fill
         return np.asarray(light ** (1 / 2.2), np.float32)
 
+    @property
+    def _flat(self) -> float:
+        """How much of the way towards it lies in the picture; never none, for that is divided by."""
+        return max(math.hypot(self.way[0], self.way[1]), 1e-3)
+
+    @property
+    def _slope(self) -> float:
+        """By how much its light falls for one aside."""
+        return float(self.way[2] / self._flat)
+
     def _reached(self, height: F32) -> F32:
         """(S, S) the part of the lamp that each place of the relief sees over the rest of it."""
-        slope = self.way[2] / max(math.hypot(self.way[0], self.way[1]), 1e-3)
+        slope = self._slope
         seen, most = np.ones_like(height), float(height.max())
         for away in np.geomspace(_NEAR, _FAR, _MARCHED):
             if away * slope > most:
@@ -150,16 +160,14 @@ class Lamp:
             distance: how far it is before the thing, in half sides of the picture.
             dark: how much of the codes it takes at most.
         """
-        slope = self.way[2] / max(math.hypot(self.way[0], self.way[1]), 1e-3)
-        moved = self._moved(coverage, min(distance / slope, _FARTHEST))
+        moved = self._moved(coverage, min(distance / self._slope, _FARTHEST))
         width = max(0.004, 0.5 * self.soft * (0.1 + distance)) * coverage.shape[0] / 2
         soft = cv2.GaussianBlur(moved, (0, 0), width, borderType=cv2.BORDER_REPLICATE)
         return np.asarray(1 - dark * np.clip(soft, 0, 1), np.float32)
 
-    def _moved(self, plane: F32, away: float) -> F32:
-        """`plane` moved away from the lamp by so many half sides; what reaches the border goes on."""
-        flat = self.way[:2] / max(math.hypot(self.way[0], self.way[1]), 1e-3)
-        dx, dy = -flat * away * plane.shape[0] / 2
+    def _moved(self, picture: F32, away: float) -> F32:
+        """`picture` moved away from the lamp by so many half sides; what reaches the border goes on."""
+        dx, dy = -(self.way[:2] / self._flat) * away * picture.shape[0] / 2
         matrix = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])
-        size = (plane.shape[1], plane.shape[0])
-        return np.asarray(cv2.warpAffine(plane, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+        size = (picture.shape[1], picture.shape[0])
+        return np.asarray(cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
