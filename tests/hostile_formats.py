@@ -465,7 +465,7 @@ def formats(root: Path, studio: Studio) -> dict[str, Format]:
     }
     statement = (GOLDEN / "provenance_v1/out.provenance.json").read_bytes()
     two = {"other.json": studio.consents[1].read_bytes()}
-    shots = golden(*(f"shot_v{number}.vfxshot" for number in (1, 2, 3, 4)))
+    shots = golden(*(f"shot_v{number}.vfxshot" for number in (1, 2, 3, 4, 5, 6)))
     followed = (*golden("track_v2.vfxtrack"), (DATA / "track_v1.vfxtrack").read_bytes())
     models = (*golden("model_v1.vfxmodel", "model_v1_oldest.vfxmodel"), small.read_bytes())
     crops = {path.name: path.read_bytes() for path in (GOLDEN / "faceset_v2").iterdir()}

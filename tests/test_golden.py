@@ -51,6 +51,12 @@ def test_measurements(version: int) -> None:
         assert found.match == {}
     else:
         assert {frame: (one.tones.max(), one.coarse.max()) for frame, one in found.match.items()} == {1001: (0.5, 0.25)}
+    if version < 6:
+        assert found.steady == {}
+    else:
+        assert {frame: (one.dtype.name, float(one.min()), float(one.max())) for frame, one in found.steady.items()} == {
+            1001: ("float16", 0.125, 0.125)
+        }
     if version < 4:
         assert found.grain is None
         assert found.detail == {}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vfxswap import align, archive, blend, geometry, measure
+from vfxswap import align, archive, blend, geometry, measure, steady
 from vfxswap.errors import Cancelled, TrackError
 from vfxswap.events import CancelToken
 from vfxswap.face import shot
@@ -129,8 +129,13 @@ def test_values_are_those_that_a_file_holds(tmp_path: Path):
     relight = measure.smooth({f: rng.normal(size=(blend.GRID, blend.GRID, 3)).astype(np.float32) for f in range(5)})
     tones = rng.normal(size=(3, 3)).astype(np.float16).astype(np.float32)
     coarse = rng.normal(size=(blend.COARSE, blend.COARSE, 3)).astype(np.float16).astype(np.float32)
+    held = rng.normal(size=(steady.CELLS, steady.CELLS, 3)).astype(np.float16)
     made = measure.Measurements(
-        gain=1.2345678901234567, model_sha256="ab" * 32, relight=relight, match={3: blend.Match(tones, coarse)}
+        gain=1.2345678901234567,
+        model_sha256="ab" * 32,
+        relight=relight,
+        match={3: blend.Match(tones, coarse)},
+        steady={2: held},
     )
     made.save(tmp_path / "a.vfxshot")
     found = measure.load(tmp_path / "a.vfxshot")
@@ -141,6 +146,8 @@ def test_values_are_those_that_a_file_holds(tmp_path: Path):
     assert sorted(found.match) == [3]
     np.testing.assert_array_equal(found.match[3].tones, tones)
     np.testing.assert_array_equal(found.match[3].coarse, coarse)
+    assert sorted(found.steady) == [2]
+    np.testing.assert_array_equal(found.steady[2], held)
 
 
 def test_empty_and_broken_files(tmp_path: Path):

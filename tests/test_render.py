@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from vfxswap import blend, exr, output, render
+from vfxswap import blend, exr, output, render, steady
 from vfxswap.color import ColorConfig, ModelSpace
 from vfxswap.face.track import FaceFrame
 from vfxswap.geometry import Window
 from vfxswap.job import LightMatch, SwapParameters
 from vfxswap.measure import Measurements
-from vfxswap.pixels import AnyArray, Matte, ModelRgb
+from vfxswap.pixels import F32, AnyArray, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
 from vfxswap.vfxmodel import SwapModel
 
@@ -198,6 +198,24 @@ def test_every_match_is_in_the_gain_and_the_face_can_be_made_of_the_layers(
         assert np.ptp(one[:, 0]) > 0.3 and np.ptp(one[:, 1]) < 1e-5 and np.ptp(one[:, 2]) > 0.3
     else:
         assert np.ptp(one[:, 0]) > 0.2 and np.ptp(one[:, 1]) > 0.2
+
+
+@pytest.mark.parametrize("match", get_args(LightMatch))
+def test_what_steadies_the_face_is_in_the_gain_of_every_match(
+    match: LightMatch, same: SwapModel, tmp_path: Path
+) -> None:
+    plate = plate_of(tmp_path, np.full((140, 160, 3), 0.2, np.float32))
+    held = np.full((steady.CELLS, steady.CELLS, 3), [0.25, 0.0, -0.125], np.float16)
+
+    def gain(**knobs: float) -> F32:
+        parameters = SwapParameters(match=match, **knobs)
+        _, done, _ = swapped(plate, same, measurements=replace(matched(), steady={1001: held}), parameters=parameters)
+        return np.dstack([done.layers[f"gain.{c}"] for c in "RGB"])
+
+    without, half, whole = gain(steady=0), gain(steady=0.5), gain()
+    np.testing.assert_allclose(whole - without, np.broadcast_to([0.25, 0, -0.125], whole.shape), atol=1e-5)
+    np.testing.assert_allclose(half - without, (whole - without) / 2, atol=1e-5)
+    np.testing.assert_allclose(gain(relight=0.5), whole / 2, atol=1e-5)
 
 
 def test_mix_zero_is_the_plate(tint: SwapModel, tmp_path: Path):

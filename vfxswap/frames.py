@@ -404,6 +404,8 @@ def _facts(target: Target, frame: int) -> Iterator[object]:
     yield "" if face is None else sha256(face.similarity.tobytes() + face.landmarks.tobytes())
     yield target.measurements.placement
     yield "" if grid is None else sha256(np.ascontiguousarray(grid).tobytes())
+    if target.parameters.steady > 0 and frame in target.measurements.steady:
+        yield sha256(np.ascontiguousarray(target.measurements.steady[frame]).tobytes())
     if target.parameters.match not in ("membrane", "none"):
         found = matched(target.measurements, frame)
         yield sha256(found.tones.tobytes() + found.coarse.tobytes())

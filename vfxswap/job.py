@@ -140,6 +140,9 @@ class SwapParameters(_Record):
     )
     band_middle: float = _knob(0.0, "The same between a quarter and an eighth of the crop.", low=0, high=1)
     band_fine: float = _knob(0.0, "The same between an eighth and a sixteenth of the crop.", low=0, high=1)
+    steady: float = _knob(
+        1.0, "How much of what flickers in the painted face, and not in the plate, is taken out.", low=0, high=1
+    )
     edge_erode: float = _knob(
         0.0, "Pull the matte's edge inwards; negative values push it outwards.", unit="% of face size", low=-10, high=10
     )

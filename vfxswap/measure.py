@@ -15,7 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from vfxswap import align, archive, blend, exposure, exr
+from vfxswap import align, archive, blend, exposure, exr, steady
 from vfxswap.align import Placement
 from vfxswap.blend import Match
 from vfxswap.color import ColorConfig, ModelSpace
@@ -36,7 +36,7 @@ from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter, Painting
 
 KIND: Final = "shot"
-VERSION: Final = 5
+VERSION: Final = 6
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
@@ -85,6 +85,8 @@ class Measurements:
             octave first (finish.sharpness).
         match: frame -> what other ways of matching the light go by, smoothed over time; empty in files of versions that
             knew none.
+        steady: frame -> (CELLS, CELLS, 3) float16, stops that take out what flickers in the painted face alone
+            (steady.py); empty in files of versions that did not know it.
     """
 
     gain: float
@@ -96,6 +98,7 @@ class Measurements:
     grain: Grain | None = None
     detail: Mapping[int, F32] = field(default_factory=dict)
     match: Mapping[int, Match] = field(default_factory=dict)
+    steady: Mapping[int, F16] = field(default_factory=dict)
 
     def space(self, frame: int, *, config: ColorConfig, encoding: str) -> ModelSpace:
         """The model space of a frame."""
@@ -104,7 +107,7 @@ class Measurements:
     def save(self, path: Path) -> None:
         """Write a .vfxshot atomically."""
         frames = sorted(self.relight)
-        matched = sorted(self.match)
+        matched, steadied = sorted(self.match), sorted(self.steady)
         tones = np.array([self.match[frame].tones for frame in matched], np.float16).reshape(-1, 3, 3)
         coarse = np.array([self.match[f].coarse for f in matched], np.float16).reshape(
             -1, blend.COARSE, blend.COARSE, 3
@@ -123,17 +126,19 @@ class Measurements:
                 "grain": None if self.grain is None else self.grain.to_json(),
                 "detail": {str(frame): row.tolist() for frame, row in self.detail.items()},
                 "matched": matched,
+                "steadied": steadied,
             },
             members={
-                "relight.npy": archive.npy_bytes(_stacked([self.relight[frame] for frame in frames])),
+                "relight.npy": archive.npy_bytes(_stacked([self.relight[frame] for frame in frames], blend.GRID)),
+                "steady.npy": archive.npy_bytes(_stacked([self.steady[frame] for frame in steadied], steady.CELLS)),
                 "tones.npy": archive.npy_bytes(tones),
                 "coarse.npy": archive.npy_bytes(coarse),
             },
         )
 
 
-def _stacked(grids: Sequence[F16]) -> F16:
-    return np.stack(grids) if grids else np.zeros((0, blend.GRID, blend.GRID, 3), np.float16)
+def _stacked(grids: Sequence[F16], side: int) -> F16:
+    return np.stack(grids) if grids else np.zeros((0, side, side, 3), np.float16)
 
 
 def load(path: Path) -> Measurements:
@@ -143,7 +148,7 @@ def load(path: Path) -> Measurements:
         kind=KIND,
         version=VERSION,
         error=TrackError,
-        migrations={1: _constant_exposure, 2: _model_placement, 3: _no_finish, 4: _no_match},
+        migrations={1: _constant_exposure, 2: _model_placement, 3: _no_finish, 4: _no_match, 5: _not_steadied},
     )
     try:
         grids = archive.npy_array(members["relight.npy"]).astype(np.float16, copy=False)
@@ -159,6 +164,7 @@ def load(path: Path) -> Measurements:
             grain=None if manifest["grain"] is None else Grain.from_json(manifest["grain"]),
             detail={int(frame): np.asarray(row, np.float32) for frame, row in manifest["detail"].items()},
             match=_matches(manifest, members),
+            steady=_steadied(manifest, members),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TrackError(f"measurements are incomplete: {error}", path=path, hint="measure the shot again") from error
@@ -206,6 +212,23 @@ def _no_finish(manifest: archive.Manifest) -> archive.Manifest:
 def _no_match(manifest: archive.Manifest) -> archive.Manifest:
     """Up to version 4 the membrane was the only match."""
     return {**manifest, "matched": []}
+
+
+def _not_steadied(manifest: archive.Manifest) -> archive.Manifest:
+    """Up to version 5 faces flickered as they had been painted."""
+    return {**manifest, "steadied": []}
+
+
+def _steadied(manifest: archive.Manifest, members: Mapping[str, bytes]) -> dict[int, F16]:
+    frames = [int(frame) for frame in manifest["steadied"]]
+    if not frames:
+        return {}
+    grids = archive.npy_array(members["steady.npy"]).astype(np.float16, copy=False)
+    if grids.shape[1:] != (steady.CELLS, steady.CELLS, 3) or not np.isfinite(grids).all():
+        raise ValueError("what steadies the face is no grid of numbers")
+    if max(map(abs, frames)) > _LAST_FRAME:
+        raise ValueError("frame numbers that no plate has")
+    return dict(zip(frames, grids, strict=True))
 
 
 def _matches(manifest: archive.Manifest, members: Mapping[str, bytes]) -> dict[int, Match]:
@@ -410,6 +433,7 @@ def measure(
     found = replace(found, placement=placement, grain=fitting.measured(pool))
     grids: dict[int, F16] = {}
     matches: dict[int, Match] = {}
+    cells: dict[int, F32] = {}
     detail: dict[int, F32] = {}
     for frame, seen in _seen(sights, frames, miss=miss):
         space = found.space(frame, config=config, encoding=encoding)
@@ -423,12 +447,17 @@ def measure(
             grids[frame] = np.mean([blend.relight_grid(one) for one in compared], axis=0).astype(np.float16)
             some = [blend.matched(one) for one in compared]
             matches[frame] = Match(*(np.mean([getattr(m, x) for m in some], axis=0) for x in ("tones", "coarse")))
+            cells[frame] = np.mean([steady.cells(one.difference, one.coverage) for one in compared], axis=0)
         fine = [_detail(sight, painted, frame, space=space, grain=found.grain) for sight, painted in shown]
         if usable := [row for row in fine if row is not None]:
             detail[frame] = np.asarray(np.mean(usable, axis=0), np.float32)
         step()
     return replace(
-        found, relight=smooth(grids, curve), detail=sharpness.settled(detail), match=_smooth_matches(matches, curve)
+        found,
+        relight=smooth(grids, curve),
+        detail=sharpness.settled(detail),
+        match=_smooth_matches(matches, curve),
+        steady=steady.corrections(cells),
     )
 
 

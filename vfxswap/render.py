@@ -413,7 +413,7 @@ def _coverage(mattes: Mapping[str, F32], parameters: SwapParameters) -> Matte:
 def _gain(target: Target, painted: Painted, window: Window, raw: WorkingRgb, frame: int, *, space: ModelSpace) -> F32:
     """(h, w, 3) stops that the face is relit by: the shot's, of this frame, in the way that was asked for."""
     knobs, measured = target.parameters, target.measurements
-    grid = _toned(_grid(measured, frame, knobs), knobs) * np.float32(knobs.relight)
+    grid = _steadied(_toned(_grid(measured, frame, knobs), knobs), measured, frame, knobs) * np.float32(knobs.relight)
     gain = align.put(
         grid, matrix=painted.matrix * (blend.GRID / painted.mask.shape[0]), window=window, lens=painted.lens
     )
@@ -421,6 +421,15 @@ def _gain(target: Target, painted: Painted, window: Window, raw: WorkingRgb, fra
         light = blend.log_light(space.linear(raw), skin=SKIN)
         gain += _toned(matched(measured, frame).spread(light), knobs) * np.float32(knobs.relight)
     return gain
+
+
+def _steadied(grid: F32, measured: Measurements, frame: int, knobs: SwapParameters) -> F32:
+    """(GRID, GRID, 3) stops, with those that take out what flickers in the painted face alone."""
+    held = measured.steady.get(frame)
+    if held is None or knobs.steady == 0:
+        return grid
+    finer = cv2.resize(held.astype(np.float32), grid.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grid + np.float32(knobs.steady) * finer, np.float32)
 
 
 def _grid(measured: Measurements, frame: int, knobs: SwapParameters) -> F32:

@@ -41,6 +41,9 @@ def shot(folder: Path) -> None:
     if "match" in known:
         blend = module("blend")
         more["match"] = {1001: blend.Match(np.full((3, 3), 0.5), np.full((blend.COARSE, blend.COARSE, 3), 0.25))}
+    if "steady" in known:
+        cells = module("steady").CELLS
+        more["steady"] = {1001: np.full((cells, cells, 3), 0.125, np.float16)}
     fields = {name: value for name, value in more.items() if name in known}
     made = measure.Measurements(gain=1.5, model_sha256=SHA, relight=grids, **fields)
     made.save(folder / f"shot_v{measure.VERSION}.vfxshot")

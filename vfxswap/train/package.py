@@ -18,7 +18,7 @@ from vfxswap.models import build, config_from_json, quantize
 from vfxswap.models.autoencoder import AutoencoderConfig, Swapper
 from vfxswap.models.export import to_onnx
 from vfxswap.pixels import AnyArray
-from vfxswap.train import checkpoint, uses, warm
+from vfxswap.train import calibrate, checkpoint, uses, warm
 from vfxswap.train.bank import Bank
 from vfxswap.train.checkpoint import State
 from vfxswap.train.data import Batch, centred
@@ -94,6 +94,7 @@ def opened(
     config = config_from_json(state.architecture, state.network)
     net = build(state.architecture, config, uses.painters(state.performers))
     checkpoint.unpack("average", net, checkpoint.load_tensors(folder, state))
+    calibrate.apply(net, state.scores.get(calibrate.SCORE, 0.0))
     return state, config, Swapper(net, state.performers.likeness)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vfxswap.models.autoencoder import Autoencoder
 from vfxswap.models.discriminator import Discriminator
+from vfxswap.train import calibrate
 from vfxswap.train.bank import Bank
 from vfxswap.train.data import centred
 from vfxswap.train.losses import ms_ssim
@@ -36,7 +37,7 @@ def held_out(
         equal weight) that the discriminator names rightly; 0.5 is "cannot tell", also when untrained;
         and, of four crops and more: `probe_accuracy` and its standard error `probe_error`, the same of a fresh
         classifier (probe.py), and `realism` and `realism_least`: how sure that one is that swaps are real, on the
-        mean and of the worst.
+        mean and of the worst. Of a network that finds occluders, `front_bias` (calibrate.py).
     """
     size = net.config.resolution
     real = centred(likeness, _some(likeness), size=size, coarse=coarse).to(device)
@@ -59,13 +60,17 @@ def held_out(
     shown = [
         faces_only(rgb.float(), batch.core) for rgb, batch in ((real.target, real), (painted, real), (swapped, other))
     ]
-    return _probed(*shown) | {
-        "likeness_psnr": _psnr(painted, real.target, inside),
-        "double_psnr": _psnr(repainted, other.target, (other.mask > 0.5).float()),
-        "likeness_ssim": float(ms_ssim(painted, real.target, inside, scales=3)),
-        "mask_iou": float((both & truth).sum() / (both | truth).sum().clamp_min(1)),
-        "judge_accuracy": float(0.5 * ((true > 0).float().mean() + caught)),
-    }
+    return (
+        _probed(*shown)
+        | _calibrated(net, likeness, device)
+        | {
+            "likeness_psnr": _psnr(painted, real.target, inside),
+            "double_psnr": _psnr(repainted, other.target, (other.mask > 0.5).float()),
+            "likeness_ssim": float(ms_ssim(painted, real.target, inside, scales=3)),
+            "mask_iou": float((both & truth).sum() / (both | truth).sum().clamp_min(1)),
+            "judge_accuracy": float(0.5 * ((true > 0).float().mean() + caught)),
+        }
+    )
 
 
 def _probed(real: Tensor, painted: Tensor, swapped: Tensor) -> dict[str, float]:
@@ -81,6 +86,13 @@ def _probed(real: Tensor, painted: Tensor, swapped: Tensor) -> dict[str, float]:
         "realism": float(realism.mean()),
         "realism_least": float(realism.min()),
     }
+
+
+def _calibrated(net: Autoencoder, likeness: Bank, device: torch.device) -> dict[str, float]:
+    """What the export needs to know of the network that finds occluders; nothing without one."""
+    if net.occlusion is None:
+        return {}
+    return {calibrate.SCORE: calibrate.front_bias(net, likeness, _some(likeness), device=device)}
 
 
 def _some(bank: Bank) -> tuple[int, ...]:

@@ -46,9 +46,9 @@ FIELDS = (
 )
 """Every field of a job."""
 
-PARAMETERS = ("mix", "relight", "match", "band_coarse", "band_middle", "band_fine", "edge_erode", "edge_feather",
-              "edge_top", "edge_right", "edge_bottom", "edge_left", "highlights", "skin_tone", "person", "grain",
-              "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
+PARAMETERS = ("mix", "relight", "match", "band_coarse", "band_middle", "band_fine", "steady", "edge_erode",
+              "edge_feather", "edge_top", "edge_right", "edge_bottom", "edge_left", "highlights", "skin_tone", "person",
+              "grain", "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
 """Every knob of `parameters`."""
 
 

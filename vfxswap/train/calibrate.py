@@ -1,0 +1,65 @@
+"""How sure the network that finds what covers the face has to be, told on held-out crops.
+
+It learns from cross entropy and overlap together, which agree on what is before the face and not on where 0.5 of it
+lies: on crops that it never saw its edges lay too far out, and rims of the face were left to the plate. One number,
+added to its logits, moves them all. It is told anew at each score and goes into the exported network.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfxswap.models.autoencoder import Autoencoder
+from vfxswap.train.bank import Bank
+from vfxswap.train.data import Batch, centred, occluded
+
+SCORE = "front_bias"
+"""Its name among the scores."""
+
+_STEPS = np.arange(-2.0, 2.01, 0.125)
+_TAKES = 2
+"""How often each crop is looked at with something held in front of it, beside once as it is."""
+_PAINTED = 2.0
+"""A patch of an occluder that is painted over shows so many times as much as a patch of plate that is left."""
+
+
+@torch.no_grad()
+def front_bias(net: Autoencoder, likeness: Bank, indices: tuple[int, ...], *, device: torch.device) -> float:
+    """What to add to the logits of `net.occlusion`; 0 without such a network.
+
+    Args:
+        net: the painter.
+        likeness: the performer it paints.
+        indices: of held-out crops.
+        device: where to compute.
+    """
+    if net.occlusion is None or not indices:
+        return 0.0
+    size = net.config.resolution
+    batches = [centred(likeness, indices, size=size)]
+    batches += [occluded(likeness, indices, size=size, seed=seed) for seed in range(_TAKES)]
+    costs = sum(_costs(net, batch.to(device), likeness.performer) for batch in batches)
+    return float(_STEPS[int(np.argmin(costs))])
+
+
+def _costs(net: Autoencoder, batch: Batch, performer: str) -> np.ndarray:
+    """For each of `_STEPS`, in pixels: what is left of the face, and what is painted that is none of it."""
+    rgb, outline = net.paint(net.encoder(batch.warped), performer, batch.told)
+    logits: Tensor = net.occlusion(batch.warped, rgb, outline)  # type: ignore[misc]
+    face = batch.mask > 0.5
+    price = torch.ones_like(logits) if batch.hidden is None else torch.where(batch.hidden > 0.5, _PAINTED, 1.0)
+    found = []
+    for step in _STEPS:
+        # As the renderer shows it: the smaller of the outline and of what is not covered.
+        shown = torch.minimum(outline, torch.sigmoid(-logits - float(step))) > 0.5
+        found.append(float((face & ~shown).sum() + (price * (shown & ~face)).sum()))
+    return np.array(found)
+
+
+@torch.no_grad()
+def apply(net: Autoencoder, bias: float) -> None:
+    """Add `bias` to the logits of what finds occluders, in place."""
+    if net.occlusion is not None and net.occlusion.head.bias is not None:
+        net.occlusion.head.bias.add_(bias)
