@@ -44,7 +44,7 @@ def painter(*, off: float) -> Any:
     ), bank
 
 
-@pytest.mark.parametrize("off", [-1.5, 0.0, 1.5])
+@pytest.mark.parametrize("off", [-1.0, 0.0, 1.5])
 def test_what_a_network_is_off_by_is_put_right(off: float) -> None:
     net, bank = painter(off=off)
     found = calibrate.front_bias(net, bank, bank.held_out, device=CPU)
