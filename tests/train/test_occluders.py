@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from vfxswap.pixels import F32, F64
 from vfxswap.train import occluders
 from vfxswap.train.data import Augment, acescct, centred, draw, occluded
 from vfxswap.train.drawing import Lamp, capsule
@@ -147,40 +145,6 @@ def test_glints_are_light_and_throw_no_shadow() -> None:
         alpha = one.rgba[..., 3].astype(int)
         bright = alpha > 40
         assert (one.rgba[bright][:, :3].astype(int) >= 0.85 * alpha[bright][:, None] - 2).all()
-
-
-def test_some_are_as_light_as_what_they_cover_and_mirrored_light_never_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two crops of which one is dark and bluish: who takes its codes is darker there, in most channels."""
-    tone, dark = np.full(3, 0.6), np.array([0.12, 0.15, 0.25])
-    monkeypatch.setattr(occluders, "_TWO", 0.0)
-
-    def always(codes: F64) -> Callable[[F32], F64]:
-        return lambda _alpha: codes
-
-    def ratios(numbers: range) -> np.ndarray:
-        found = []
-        for number in numbers:
-            plain, alike = (
-                occluders.cover(np.random.default_rng(number), size=64, tone=tone, behind=always(codes))
-                for codes in (tone, dark)
-            )
-            np.testing.assert_array_equal(alike.alpha, plain.alpha)
-            if plain.alpha.sum() > 60:
-                found.append(alike.color.sum(axis=(1, 2)) / plain.color.sum(axis=(1, 2)))
-        return np.array(found)
-
-    found = ratios(range(160))
-    taken = (found[:, 0] < 0.9) & (found[:, 0] < found[:, 2])
-    assert 0.15 < taken.mean() < 0.45
-    np.testing.assert_allclose(found[~taken], 1, atol=0.02)
-    assert 0.1 < np.median(found[taken][:, 0]) < 0.6
-    monkeypatch.setattr(occluders, "_KINDS", (occluders._glint,))
-    monkeypatch.setattr(occluders, "_CHANCE", (1.0,))
-    occluders.sprite.cache_clear()
-    try:
-        np.testing.assert_array_equal(ratios(range(30)), 1)
-    finally:
-        occluders.sprite.cache_clear()
 
 
 def test_half_of_the_hands_are_the_performers() -> None:

@@ -244,12 +244,7 @@ def _grain(rng: _Rng, *, size: int, augment: Augment) -> tuple[Tensor, float]:
 
 def _occlude(rng: _Rng, warped: Tensor, target: Tensor, hidden: Tensor, bank: Bank, *, crop: int) -> None:
     """Lay an occluder over an input (3, S, S), its shadow on input and target, its coverage in `hidden`; in place."""
-    codes = warped.numpy()
-
-    def behind(alpha: F32) -> NDArray[np.float64]:
-        return _srgb(np.asarray((codes * alpha).sum(axis=(1, 2)) / alpha.sum(), np.float64), bank)
-
-    layer = occluders.cover(rng, size=int(target.shape[-1]), tone=_srgb(bank.tones[crop], bank), behind=behind)
+    layer = occluders.cover(rng, size=int(target.shape[-1]), tone=_srgb_tone(bank, crop))
     color = layer.color
     if bank.encoding in _CODES_PER_STOP:
         straight = np.asarray(color / np.maximum(layer.alpha, 1 / 255), np.float32)
@@ -290,11 +285,12 @@ def acescct(codes: F32) -> F32:
     return np.where(light <= 0.0078125, 10.5402377416545 * light + 0.0729055341958355, log).astype(np.float32)
 
 
-def _srgb(codes: NDArray[np.float64], bank: Bank) -> NDArray[np.float64]:
-    """(3,) sRGB codes of the same light as the bank's."""
+def _srgb_tone(bank: Bank, crop: int) -> NDArray[np.float64]:
+    """(3,) mean sRGB codes of a crop's face."""
+    tone: NDArray[np.float64] = bank.tones[crop]
     if bank.encoding not in _CODES_PER_STOP:
-        return codes
-    light = np.clip(2.0 ** (codes * 17.52 - 9.72), 0, 1)
+        return tone
+    light = np.clip(2.0 ** (tone * 17.52 - 9.72), 0, 1)
     return np.asarray(1.055 * light ** (1 / 2.4) - 0.055, np.float64).clip(0, 1)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +36,6 @@ _ONLY_SHADOW = 0.18
 
 _TWO = 0.15
 """Part of the occluded crops that get a second occluder."""
-
-_ALIKE = 0.3
-"""Part of the occluders that are as light, and of the colour, as what they cover: a finger that the face's own lamp
-lights before a cheek has nothing but its form to be told by."""
-_LEAST, _DARKEST = 30.0, 0.02
-"""Fewer pixels say nothing of what is behind them; nor is a code below this one brought to another's light."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +70,18 @@ class Layer:
     shade: F32
 
 
-def cover(rng: np.random.Generator, *, size: int, tone: F64, behind: Callable[[F32], F64] | None = None) -> Layer:
+def cover(rng: np.random.Generator, *, size: int, tone: F64) -> Layer:
     """Lay an occluder, sometimes two, over a crop of `size` pixels.
 
     Args:
         rng: where all chance comes from; nothing else decides.
         size: side of the crop.
         tone: (3,) sRGB codes of the performer's skin: half of the hands are theirs.
-        behind: (S, S) coverage -> (3,) mean sRGB codes of what it covers; some occluders take them. None does without.
     """
-    layer = _laid(rng, size, tone, behind)
+    layer = _laid(rng, size, tone)
     if rng.random() >= _TWO:
         return layer
-    over = _laid(rng, size, tone, behind)
+    over = _laid(rng, size, tone)
     left = 1 - over.alpha
     return Layer(
         over.color + layer.color * (left * over.shade),
@@ -98,7 +90,7 @@ def cover(rng: np.random.Generator, *, size: int, tone: F64, behind: Callable[[F
     )
 
 
-def _laid(rng: np.random.Generator, size: int, tone: F64, behind: Callable[[F32], F64] | None) -> Layer:
+def _laid(rng: np.random.Generator, size: int, tone: F64) -> Layer:
     found = sprite(int(rng.integers(POOL)), size=min(256, size))
     side = found.shade.shape[0]
     angle, scale = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(math.log(0.75), math.log(1.5)))
@@ -122,14 +114,8 @@ def _laid(rng: np.random.Generator, size: int, tone: F64, behind: Callable[[F32]
     if rng.random() < _ONLY_SHADOW:
         return Layer(np.zeros((3, size, size), np.float32), np.zeros((size, size), np.float32), _unit(shade))
     alpha = _unit(planes[3])
-    color = np.stack([_unit(planes[i], gain[i]) for i in range(3)])
-    alike = rng.random() < _ALIKE
-    if alike and behind is not None and not found.glint and alpha.sum() > _LEAST:
-        own = np.minimum(color, alpha).sum(axis=(1, 2)) / alpha.sum()
-        degree, other = rng.uniform(0.6, 1), np.exp(rng.normal(0, 0.08) + rng.normal(0, 0.02, 3))
-        like = other * (np.maximum(behind(alpha), _DARKEST) / np.maximum(own, _DARKEST)) ** degree
-        color *= like[:, None, None].astype(np.float32)
-    return Layer(np.minimum(color, alpha), alpha, _unit(shade))
+    color = np.stack([np.minimum(_unit(planes[i], gain[i]), alpha) for i in range(3)])
+    return Layer(color, alpha, _unit(shade))
 
 
 def _unit(codes: Any, gain: float = 1.0) -> F32:
