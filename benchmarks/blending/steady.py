@@ -3,8 +3,8 @@
 
     python benchmarks/blending/steady.py RENDERED:SHOT:TRACK ... [--plain DIR]
 
-RENDERED/swap.%04d.exr are ingredients of the default knobs, DIR/<name of SHOT>/swap.%04d.exr those of `--match none`;
-SHOT is a shot with ground truth, TRACK its plate's .vfxtrack.
+RENDERED/swap.%04d.exr are ingredients of the default knobs, DIR/<name of SHOT>/swap.%04d.exr those of `--match none
+--steady 0`; SHOT is a shot with ground truth, TRACK its plate's .vfxtrack.
 
 **Edge**: delta-E (CIE 1976, sRGB codes): the comp from the plate 3 pixels inside the matte's edge, which is the step
 that the swap puts there; then from there to 3 pixels outside, of the plate at the very same places (its own local
@@ -87,7 +87,7 @@ def main() -> None:
     """Print a row for each shot."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("shots", nargs="+", metavar="RENDERED:SHOT:TRACK")
-    parser.add_argument("--plain", type=Path, required=True, help="renders of --match none")
+    parser.add_argument("--plain", type=Path, required=True, help="renders of --match none --steady 0")
     arguments = parser.parse_args()
     print(
         "| shot | edge: step | plate across | comp across | truth across | flicker: comp | network | "
