@@ -31,7 +31,7 @@ from vfxswap.sequence import FrameRange, SequencePath
 from vfxswap.trust import ConsentRef
 from vfxswap.trust.keys import PrivateKey
 
-RENDER_VERSION = 3
+RENDER_VERSION = 4
 """Raised whenever the same inputs give other pixels: frames of an older version are then stale."""
 
 

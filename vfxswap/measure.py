@@ -15,7 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from vfxswap import align, archive, blend, exposure, exr, steady
+from vfxswap import align, archive, blend, exposure, exr, guided, steady
 from vfxswap.align import Placement
 from vfxswap.blend import Match
 from vfxswap.color import ColorConfig, ModelSpace
@@ -296,19 +296,21 @@ def paint(
     crop = WorkingRgb(align.take(clean, window=window, matrix=matrix, size=size, lens=lens))
     condition = model.card.condition
     told = None if condition is None else expression.told(expression.of(face), condition)
-    made = model.swap(space.encode(crop), told)
+    seen = space.encode(crop)
+    made = model.swap(seen, told)
     place = placement or Placement(*model.card.placement)
-    inside = Matte(_visible(made, place) * align.frame_weight(size=size))
+    inside = Matte(_visible(made, seen, place) * align.frame_weight(size=size))
     return Painted(align.placed(matrix, size=size, placement=place), window, clean, made.rgb, inside, lens)
 
 
-def _visible(made: Painting, placement: Placement) -> Matte:
+def _visible(made: Painting, crop: ModelRgb, placement: Placement) -> Matte:
     """(S, S) what can be seen of the painted face where it is shown: what is before it stays where the plate has it."""
     if made.outline is None or made.front is None:
         return made.mask
     size = len(made.front)
     shown = invert(placement.matrix(size=size))
-    front = align.take(made.front, window=Window(0, 0, size, size), matrix=shown, size=size)
+    followed = guided.follow(made.front, crop)
+    front = align.take(followed, window=Window(0, 0, size, size), matrix=shown, size=size)
     return Matte(np.minimum(made.outline, 1.0 - np.clip(front, 0.0, 1.0)))
 
 

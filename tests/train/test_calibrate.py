@@ -32,9 +32,11 @@ def painter(*, off: float) -> Any:
     covered = [occluded(bank, bank.held_out, size=64, seed=seed) for seed in range(2)]
 
     def occlusion(crop: Tensor, _rgb: Tensor, _outline: Tensor) -> Tensor:
-        known = next((batch.hidden for batch in covered if torch.equal(batch.warped, crop)), None)
+        near = [(functional.interpolate(batch.warped, crop.shape[-2:], mode="bilinear"), batch) for batch in covered]
+        known = next((batch.hidden for seen, batch in near if torch.allclose(seen, crop)), None)
         hidden = torch.zeros_like(clear.mask) if known is None else (known > 0.5).float()
-        return SURE * (2 * functional.avg_pool2d(hidden, 7, stride=1, padding=3) - 1) + off
+        soft = functional.avg_pool2d(hidden, 7, stride=1, padding=3)
+        return functional.interpolate(SURE * (2 * soft - 1) + off, crop.shape[-2:], mode="bilinear")
 
     return SimpleNamespace(
         config=SimpleNamespace(resolution=64),

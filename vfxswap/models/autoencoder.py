@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vfxswap.errors import ModelError
 from vfxswap.models.detail import Detail, restored
-from vfxswap.models.occlusion import Occlusion, uncovered, without
+from vfxswap.models.occlusion import Occlusion, covering, uncovered, without
 
 _OPTIONAL = ("occlusion.", "detail.")
 """What another network may lack, and then begins anew."""
@@ -101,7 +101,8 @@ class Autoencoder(nn.Module):
     def forward(self, rgb: Tensor, performer: str, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(N, 3, S, S) model space -> rgb (N, 3, S, S), mask (N, 1, S, S) painted as `performer`, nothing before it."""
         painted, mask = self.paint(self.encoder(rgb), performer, condition)
-        return restored(self.detail, rgb, painted, mask), uncovered(self.occlusion, rgb, painted, mask)
+        seen = uncovered(self.occlusion, rgb, painted, mask, size=self.config.resolution)
+        return restored(self.detail, rgb, painted, mask), seen
 
 
 def told(code: Tensor, condition: Tensor | None, length: int) -> Tensor:
@@ -118,7 +119,7 @@ class Swapper(nn.Module):
 
     def __init__(self, net: Autoencoder, likeness: str) -> None:
         super().__init__()
-        self.condition = net.config.condition
+        self.condition, self.resolution = net.config.condition, net.config.resolution
         self.encoder = net.encoder
         self.bridge = net.bridge
         self.decoder = net.decoders[likeness]
@@ -136,7 +137,7 @@ class Swapper(nn.Module):
         shown = restored(self.detail, crop, rgb, outline)
         if self.occlusion is None:
             return shown, outline
-        logits = self.occlusion(crop, rgb, outline)
+        logits = covering(self.occlusion, crop, rgb, outline, size=self.resolution)
         return shown, without(outline, logits), outline, torch.sigmoid(logits)
 
 

@@ -21,6 +21,11 @@ _SEEN = 7
 """Channels it sees: crop, painted face, painted mask."""
 
 _COARSER = 2
+_STAGES = 3
+"""How often its finest raster is halved."""
+
+_ENLARGED = 1.25
+"""How much larger a trained network is shown its crops than it was in training (docs/training.md has what it gives)."""
 
 
 class Occlusion(nn.Module):
@@ -28,12 +33,11 @@ class Occlusion(nn.Module):
 
     Args:
         width: channels of its finest raster, which is half the crop's.
-        stages: how often that is halved.
     """
 
-    def __init__(self, width: int, *, stages: int = 3) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        widths = [width * (i + 1) for i in range(stages + 1)]
+        widths = [width * (i + 1) for i in range(_STAGES + 1)]
         self.stem = nn.Conv2d(_SEEN * _COARSER**2, widths[0], 3, padding=1)
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths))
         self.middle = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
@@ -57,9 +61,28 @@ class Occlusion(nn.Module):
         return logits
 
 
-def uncovered(occlusion: nn.Module | None, crop: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
+def covering(occlusion: nn.Module, crop: Tensor, painted: Tensor, mask: Tensor, *, size: int) -> Tensor:
+    """What a trained `Occlusion` says, as its `forward`: it is shown all of it enlarged, and answers for the crop.
+
+    Args:
+        occlusion: the network.
+        crop: (N, 3, S, S).
+        painted: (N, 3, S, S).
+        mask: (N, 1, S, S).
+        size: S; shapes are no Python numbers while a network is traced.
+    """
+    step = _COARSER * 2**_STAGES
+    large = max(1, round(_ENLARGED * size / step)) * step
+    return _resized(occlusion(*(_resized(planes, large) for planes in (crop, painted, mask))), size)
+
+
+def _resized(planes: Tensor, size: int) -> Tensor:
+    return functional.interpolate(planes, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def uncovered(occlusion: nn.Module | None, crop: Tensor, painted: Tensor, mask: Tensor, *, size: int) -> Tensor:
     """(N, 1, S, S) the painted mask without what covers the face; as it is without a network for that."""
-    return mask if occlusion is None else without(mask, occlusion(crop, painted, mask))
+    return mask if occlusion is None else without(mask, covering(occlusion, crop, painted, mask, size=size))
 
 
 def without(mask: Tensor, logits: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import re
 import warnings
 import zipfile
@@ -86,6 +87,7 @@ def to_torchscript(swapper: Swapper, *, onnx: bytes, resolution: int, told: Told
         inner.bridge = _Through()  # a traced Identity has a method without an answer, which torch 1.6 cannot read
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Nuke reads nothing newer
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python integer")  # crops have one size
         module = _wrapped(_traced(inner, resolution), resolution, told, torch.from_numpy(window))
         stream = io.BytesIO()
         torch.jit.save(module, stream)
@@ -134,6 +136,34 @@ def _doubled(x: Tensor) -> Tensor:
     return x.view([n, c, h, 1, w, 1]).expand([n, c, h, 2, w, 2]).reshape([n, c, 2 * h, 2 * w])
 
 
+def _bilinear(x: Tensor, size: int) -> Tensor:
+    """Both sides of square planes to `size`, as `interpolate` does without corners aligned."""
+    return _stretched(_stretched(x, size, -1), size, -2)
+
+
+def _stretched(x: Tensor, size: int, dim: int) -> Tensor:
+    """One side to `size`: of every `old` values come `new`, each with weights of its own for the two next to it."""
+    sides = [int(side) for side in x.shape]
+    common = math.gcd(size, sides[dim])
+    old, new = sides[dim] // common, size // common
+    first, last = _from(x, 0, 1, 1, dim), _from(x, sides[dim] - 1, 1, 1, dim)
+    padded = torch.cat([first, x, last], dim)
+    made = []
+    for k in range(new):
+        where = (k + 0.5) * old / new - 0.5
+        part = where - math.floor(where)
+        near, far = (_from(padded, math.floor(where) + i, old, common, dim) for i in (1, 2))
+        made.append(near * (1.0 - part) + far * part)
+    sides[dim] = size
+    return torch.stack(made, dim).reshape(sides)
+
+
+def _from(x: Tensor, start: int, step: int, count: int, dim: int) -> Tensor:
+    """`count` values along the last side or the one before it, from `start` on."""
+    where = slice(start, start + step * (count - 1) + 1, step)
+    return x[..., where] if dim == -1 else x[..., where, :]
+
+
 _DOUBLING: Final = {"scale_factor": 2.0, "mode": "nearest"}
 
 
@@ -154,6 +184,8 @@ class _Older(TorchFunctionMode):
             return self._unshuffle(*args, **given)
         if func is functional.interpolate and {k: v for k, v in given.items() if v} == _DOUBLING:
             return self._doubled(*args)
+        if func is functional.interpolate and given.get("mode") == "bilinear":
+            return _bilinear(args[0], given["size"][0])
         if func is Tensor.to and args[1:] == (args[0].dtype,):
             return args[0]  # a type that is traced would hold in half precision, too
         return func(*args, **given)
