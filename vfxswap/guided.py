@@ -9,6 +9,8 @@ Source: K. He, J. Sun, X. Tang, "Guided Image Filtering", ECCV 2010.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -45,13 +47,13 @@ class Guide:
     def __init__(self, picture: ModelRgb) -> None:
         size = picture.shape[0]
         self._side = 2 * round(_RADIUS * size) + 1
-        self._picture = picture.astype(np.float64)
-        self._mean = self._blurred(self._picture)
-        # (S, S, 6): xx, xy, xz, yy, yz, zz of each square's covariance.
-        rows, columns = np.triu_indices(3)
-        products = self._blurred(self._picture[..., rows] * self._picture[..., columns])
-        spread = products - self._mean[..., rows] * self._mean[..., columns]
-        self._inverse = _inverse(spread + _NOISE * (rows == columns))
+        self._planes = [np.ascontiguousarray(picture[..., i], np.float64) for i in range(3)]
+        self._means = [self._blurred(plane) for plane in self._planes]
+        xx, xy, xz, yy, yz, zz = (
+            self._blurred(self._planes[i] * self._planes[j]) - self._means[i] * self._means[j] + _NOISE * (i == j)
+            for i, j in itertools.combinations_with_replacement(range(3), 2)
+        )
+        self._inverse = _inverse(xx, xy, xz, yy, yz, zz)
         reach = max(1, round(_REACH * size))
         self._disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
 
@@ -59,23 +61,29 @@ class Guide:
         """As the function of that name."""
         held = coverage.astype(np.float64)
         mean = self._blurred(held)
-        slope = self._blurred(self._picture * held[..., None]) - self._mean * mean[..., None]
-        slope = np.einsum("hwij,hwj->hwi", self._inverse, slope)
-        level = mean - (slope * self._mean).sum(axis=-1)
-        found = (self._blurred(slope) * self._picture).sum(axis=-1) + self._blurred(level)
+        shared = [
+            self._blurred(plane * held) - middle * mean for plane, middle in zip(self._planes, self._means, strict=True)
+        ]
+        slopes = [_dot(row, shared) for row in self._inverse]
+        level = mean - _dot(slopes, self._means)
+        found = _dot([self._blurred(slope) for slope in slopes], self._planes) + self._blurred(level)
         found = (found - 0.5) * _STEEPER + 0.5
-        least, most = cv2.erode(held, self._disc), cv2.dilate(held, self._disc)
-        return Matte(np.clip(found, least, most).astype(np.float32))
+        least, most = cv2.erode(coverage, self._disc), cv2.dilate(coverage, self._disc)
+        return Matte(np.clip(found.astype(np.float32), least, most))
 
-    def _blurred(self, planes: F64) -> F64:
+    def _blurred(self, plane: F64) -> F64:
         """The mean over each square."""
-        return np.asarray(cv2.blur(planes, (self._side, self._side), borderType=cv2.BORDER_REFLECT_101), np.float64)
+        return np.asarray(cv2.blur(plane, (self._side, self._side), borderType=cv2.BORDER_REFLECT_101), np.float64)
 
 
-def _inverse(symmetric: F64) -> F64:
-    """(H, W, 6) upper triangles of symmetric matrices -> (H, W, 3, 3) their inverses."""
-    xx, xy, xz, yy, yz, zz = np.moveaxis(symmetric, -1, 0)
+def _inverse(xx: F64, xy: F64, xz: F64, yy: F64, yz: F64, zz: F64) -> tuple[tuple[F64, F64, F64], ...]:
+    """The rows of the inverses of symmetric matrices, given by their upper triangles."""
     a, b, c = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
     d, e, f = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
-    inverse = np.stack([a, b, c, b, d, e, c, e, f], axis=-1) / (xx * a + xy * b + xz * c)[..., None]
-    return np.asarray(inverse.reshape(*inverse.shape[:2], 3, 3), np.float64)
+    scale = 1.0 / (xx * a + xy * b + xz * c)
+    a, b, c, d, e, f = a * scale, b * scale, c * scale, d * scale, e * scale, f * scale
+    return (a, b, c), (b, d, e), (c, e, f)
+
+
+def _dot(left: Sequence[F64], right: Sequence[F64]) -> F64:
+    return left[0] * right[0] + left[1] * right[1] + left[2] * right[2]
