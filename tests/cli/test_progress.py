@@ -32,3 +32,8 @@ def test_slow_work_is_told_in_seconds_each_and_hours(monkeypatch: pytest.MonkeyP
 
 def test_work_that_goes_on_counts_only_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines([0, 10], [(90, 100), (95, 100)], monkeypatch)[1] == "swap: 95/100 (2.0 s each, 0:10 left)"
+
+
+def test_a_second_shot_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = lines([0, 300, 400, 402, 410], [(1, 31), (31, 31), (1, 12), (3, 12), (7, 12)], monkeypatch)
+    assert said[2:] == ["swap: 1/12", "swap: 7/12 (1.7 s each, 0:08 left)"]

@@ -72,6 +72,9 @@ class LineSink:
         if event.done < event.total and now < self._due.setdefault(event.stage, now):
             return ""
         self._due[event.stage] = now + _INTERVAL
+        if event.done == event.total:
+            # The next shot's stage of that name has a pace of its own.
+            del self._began[event.stage], self._due[event.stage]
         return (
             f"{event.stage}: {event.done}/{event.total}{_pace(event.done - at, event.total - event.done, now - began)}"
         )
