@@ -250,6 +250,28 @@ def test_a_warm_worker_does_job_after_job(tmp_path: Path, demo_fields: dict[str,
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "cold" / name).read_bytes()
 
 
+def test_what_is_complained_of_at_the_end_of_a_job_is_in_its_log(tmp_path: Path) -> None:
+    """Events and complaints come by two pipes: the end may be read before the last complaint."""
+    code = """
+        import sys, time
+        for _ in sys.stdin:
+            print('{"event": "finished", "code": 3}', flush=True)
+            time.sleep(0.5)
+            print("error: late", file=sys.stderr, flush=True)
+    """
+    job = tmp_path / "job.json"
+    made = bridge.WarmWorker([sys.executable, "-c", textwrap.dedent(code)])
+    try:
+        handle = made.submit(str(job))
+        assert handle is not None
+        outcome = handle.wait(20)
+        assert outcome is not None and outcome.code == 3
+        log = Path(handle.log)
+        assert until(lambda: log.exists() and log.read_text() == "error: late\n", 5)
+    finally:
+        made.close()
+
+
 def test_consent_is_asked_for_again_for_every_job(tmp_path: Path, demo_fields: dict[str, Any], warm: Any) -> None:
     import shutil
 

@@ -116,6 +116,7 @@ class WarmWorker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._current: Handle | None = None
+        self._log = ""
         self._count = 0
 
     @property
@@ -136,7 +137,8 @@ class WarmWorker:
                 raise BridgeError("the worker did not start", "run again")
             files.remove(job + ".cancel")
             handle = Handle(job, on_event, lambda: _stop(process, lambda: handle.running))
-            self._current = handle
+            # Complaints come by another pipe than events: the last ones of a job may come after its end.
+            self._current, self._log = handle, handle.log
             self._count += 1
             request: dict[str, Any] = {"id": str(self._count), "job": job, "frames": frames, "overwrite": overwrite}
             try:
@@ -165,11 +167,7 @@ class WarmWorker:
         process = _spawn([*(self._words or launch.command()), "run", "--serve", "--events", "-"], stdin=True)
         self._process = process
         threading.Thread(target=self._read, args=(process,), daemon=True, name="vfxswap events").start()
-        threading.Thread(target=_log, args=(process.stderr, self._log), daemon=True, name="vfxswap log").start()
-
-    def _log(self) -> str:
-        current = self._current
-        return current.log if current is not None else ""
+        threading.Thread(target=_log, args=(process.stderr, lambda: self._log), daemon=True, name="vfxswap log").start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         try:
