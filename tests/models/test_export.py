@@ -106,9 +106,9 @@ def test_onnx_equals_torch(name: str, size: int) -> None:
     with torch.no_grad():
         wanted = net.parts(*tensors(given))
     assert session.outputs == export.OUTPUTS[: len(wanted)]
-    for answer, tensor in zip(session.run(given), wanted, strict=True):
+    for output, answer, tensor in zip(session.outputs, session.run(given), wanted, strict=True):
         assert answer.dtype == np.float32
-        assert np.ptp(answer) > 0.03
+        assert np.ptp(answer) > (0.03 if output == "front" else 0.05)
         assert np.abs(answer - tensor.numpy()).max() < export.STORED
 
 

@@ -25,7 +25,7 @@ _STAGES = 3
 """How often its finest raster is halved."""
 
 _ENLARGED = 1.25
-"""How much larger a trained network is shown its crops than it was in training (docs/training.md has what it gives)."""
+"""How much larger a trained network is shown its crops than it was in training: docs/decisions/0016."""
 
 
 class Occlusion(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,6 +95,11 @@ class Bank:
 def held_out(count: int) -> tuple[int, ...]:
     """Which of `count` usable crops are never trained on."""
     return tuple(range(min(HELD_OUT_EVERY // 2, count - 1), count, HELD_OUT_EVERY))
+
+
+def spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most `most` of them, evenly spread."""
+    return tuple(indices[:: max(1, -(-len(indices) // most))])
 
 
 def load_bank(source: faceset.Faceset, *, resolution: int, encoding: str = "srgb", further: bool = False) -> Bank:

@@ -14,7 +14,7 @@ from vfxswap.guided import Guide
 from vfxswap.models.autoencoder import Autoencoder
 from vfxswap.models.occlusion import covering
 from vfxswap.pixels import F32, F64, Matte, ModelRgb
-from vfxswap.train.bank import Bank
+from vfxswap.train.bank import Bank, spread
 from vfxswap.train.data import Batch, centred, occluded
 
 SCORE = "front_bias"
@@ -44,7 +44,7 @@ def front_bias(net: Autoencoder, likeness: Bank, indices: tuple[int, ...], *, de
     if net.occlusion is None or not indices:
         return 0.0
     size = net.config.resolution
-    some = indices[:: -(-len(indices) // _MOST)]
+    some = spread(indices, _MOST)
     batches = [centred(likeness, some, size=size)]
     batches += [occluded(likeness, some, size=size, seed=seed) for seed in range(_TAKES)]
     costs = np.sum([_costs(net, batch.to(device), likeness.performer) for batch in batches], axis=0)

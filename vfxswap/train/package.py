@@ -19,7 +19,7 @@ from vfxswap.models.autoencoder import AutoencoderConfig, Swapper
 from vfxswap.models.export import to_onnx
 from vfxswap.pixels import AnyArray
 from vfxswap.train import calibrate, checkpoint, uses, warm
-from vfxswap.train.bank import Bank
+from vfxswap.train.bank import Bank, spread
 from vfxswap.train.checkpoint import State
 from vfxswap.train.data import Batch, centred
 from vfxswap.train.told import conditioned
@@ -135,9 +135,8 @@ def _feeds(batch: Batch) -> dict[str, AnyArray]:
 
 
 def _trained_on(bank: Bank) -> tuple[int, ...]:
-    """At most `_CALIBRATION` of the crops that are not held out, evenly spread."""
-    chosen = [index for index in range(len(bank)) if index not in bank.held_out]
-    return tuple(chosen[:: -(-len(chosen) // _CALIBRATION)])
+    """At most `_CALIBRATION` of the crops that are not held out."""
+    return spread([index for index in range(len(bank)) if index not in bank.held_out], _CALIBRATION)
 
 
 def _read_state(folder: Path) -> State:

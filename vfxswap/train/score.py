@@ -8,7 +8,7 @@ from torch import Tensor
 from vfxswap.models.autoencoder import Autoencoder
 from vfxswap.models.discriminator import Discriminator
 from vfxswap.train import calibrate
-from vfxswap.train.bank import Bank
+from vfxswap.train.bank import Bank, spread
 from vfxswap.train.data import centred
 from vfxswap.train.losses import ms_ssim
 from vfxswap.train.probe import probe
@@ -96,8 +96,8 @@ def _calibrated(net: Autoencoder, likeness: Bank, device: torch.device) -> dict[
 
 
 def _some(bank: Bank) -> tuple[int, ...]:
-    """At most `_MOST` of the held-out crops, evenly spread."""
-    return bank.held_out[:: -(-len(bank.held_out) // _MOST)]
+    """At most `_MOST` of the held-out crops."""
+    return spread(bank.held_out, _MOST)
 
 
 def faces_only(rgb: Tensor, core: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ class WarmWorker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._current: Handle | None = None
-        self._log = ""
+        self._log_file = ""
         self._count = 0
 
     @property
@@ -138,7 +138,7 @@ class WarmWorker:
             files.remove(job + ".cancel")
             handle = Handle(job, on_event, lambda: _stop(process, lambda: handle.running))
             # Complaints come by another pipe than events: the last ones of a job may come after its end.
-            self._current, self._log = handle, handle.log
+            self._current, self._log_file = handle, handle.log
             self._count += 1
             request: dict[str, Any] = {"id": str(self._count), "job": job, "frames": frames, "overwrite": overwrite}
             try:
@@ -167,7 +167,9 @@ class WarmWorker:
         process = _spawn([*(self._words or launch.command()), "run", "--serve", "--events", "-"], stdin=True)
         self._process = process
         threading.Thread(target=self._read, args=(process,), daemon=True, name="vfxswap events").start()
-        threading.Thread(target=_log, args=(process.stderr, lambda: self._log), daemon=True, name="vfxswap log").start()
+        threading.Thread(
+            target=_log, args=(process.stderr, lambda: self._log_file), daemon=True, name="vfxswap log"
+        ).start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         try:
