@@ -19,7 +19,7 @@ from vfxswap import atomic, cache, exr, output, provenance, render, roto
 from vfxswap.archive import sha256
 from vfxswap.errors import FrameError, PlateError, ResourceError, VfxSwapError
 from vfxswap.events import CancelToken, Done, EventSink, FrameDone, FrameFailed, FrameStatus, Progress, Warned
-from vfxswap.face.protocols import Parser
+from vfxswap.face.protocols import HandFinder, Parser
 from vfxswap.finish import motion
 from vfxswap.geometry import Window
 from vfxswap.job import SwapJob
@@ -31,7 +31,7 @@ from vfxswap.sequence import FrameRange, SequencePath
 from vfxswap.trust import ConsentRef
 from vfxswap.trust.keys import PrivateKey
 
-RENDER_VERSION = 4
+RENDER_VERSION = 5
 """Raised whenever the same inputs give other pixels: frames of an older version are then stale."""
 
 
@@ -79,6 +79,7 @@ class Shot:
         sheets: the files, at least one; all have the same frames.
         consents: id -> record hash of the consents that the models were opened under.
         parser: finds the person's matte; None where no frame needs it.
+        finder: finds hands before the faces; None: none is looked for.
         grants: the same consents with roles and performers, for the record.
     """
 
@@ -86,6 +87,7 @@ class Shot:
     sheets: tuple[Sheet, ...]
     consents: Mapping[str, str]
     parser: Parser | None = None
+    finder: HandFinder | None = None
     grants: tuple[ConsentRef, ...] = ()
 
     @property
@@ -315,6 +317,7 @@ class _File:
                 lens=loaded.lens,
                 cover=loaded.covers.get(target),
                 parser=self.shot.parser,
+                finder=self.shot.finder,
                 everything=everything,
             )
             for target in targets

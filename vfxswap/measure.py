@@ -15,7 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from vfxswap import align, archive, blend, exposure, exr, guided, steady
+from vfxswap import align, archive, blend, exposure, exr, guided, hands, steady
 from vfxswap.align import Placement
 from vfxswap.blend import Match
 from vfxswap.color import ColorConfig, ModelSpace
@@ -23,7 +23,7 @@ from vfxswap.errors import FrameError, TrackError
 from vfxswap.events import CancelToken
 from vfxswap.face import LANDMARKERS, expression, mesh
 from vfxswap.face.landmarks import READABLE, roi_from_landmarks
-from vfxswap.face.protocols import Landmarker
+from vfxswap.face.protocols import HandFinder, Landmarker
 from vfxswap.face.track import FaceFrame
 from vfxswap.finish import fitting, motion, sharpness
 from vfxswap.finish import grain as grains
@@ -31,12 +31,15 @@ from vfxswap.finish.grain import Grain
 from vfxswap.finish.patches import Pool
 from vfxswap.geometry import Matrix23, Window, compose, invert, similarity
 from vfxswap.lens import Lens
-from vfxswap.pixels import F16, F32, Matte, ModelRgb, WorkingRgb
+from vfxswap.pixels import F16, F32, F64, Matte, ModelRgb, WorkingRgb
 from vfxswap.plate import Plate, scrub, skin_gain
 from vfxswap.vfxmodel import Painter, Painting
 
 KIND: Final = "shot"
 VERSION: Final = 6
+
+REVISION: Final = 1
+"""Raised whenever other numbers are measured of the same shot: kept files of before are then measured again."""
 
 SKIN = 0.18
 """Where the double's median skin goes: the level models are trained at."""
@@ -278,6 +281,7 @@ def paint(
     model: Painter,
     placement: Placement | None,
     lens: Lens | None = None,
+    near: Callable[[], Sequence[F64]] = tuple,
 ) -> Painted:
     """Crop, encode, and let the network paint.
 
@@ -289,6 +293,7 @@ def paint(
         model: the opened model.
         placement: the shot's (Measurements.placement); None is the model's own.
         lens: the plate's, or None.
+        near: finds the hands about the face (`hands.finding`); asked where the model tells what is in front.
     """
     size = model.resolution
     matrix = align.crop_matrix(face.similarity, size=size)
@@ -299,6 +304,8 @@ def paint(
     seen = space.encode(crop)
     made = model.swap(seen, told)
     place = placement or Placement(*model.card.placement)
+    if made.front is not None:
+        made = replace(made, front=hands.held(made.front, near(), matrix))
     inside = Matte(_visible(made, seen, place) * align.frame_weight(size=size))
     return Painted(align.placed(matrix, size=size, placement=place), window, clean, made.rgb, inside, lens)
 
@@ -394,6 +401,7 @@ def measure(
     *,
     model: Painter,
     landmarker: Landmarker | None = None,
+    finder: HandFinder | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancel: CancelToken | None = None,
     miss: Miss = lambda _error: None,
@@ -405,6 +413,7 @@ def measure(
             relight, so that the two eyes see the same skin.
         model: the opened model.
         landmarker: reads the painted faces; None is the default one.
+        finder: finds hands before the face; None: none is looked for.
         progress: called with (done, total); every frame is looked at twice.
         cancel: polled between frames.
         miss: told of each frame that shows the face and cannot be read; the measurements are then without it.
@@ -442,7 +451,8 @@ def measure(
         shown = [
             (sight, painted)
             for sight, image in seen
-            if (painted := _painted(sight, image, frame, space=space, model=model, placement=placement)) is not None
+            if (painted := _painted(sight, image, frame, space=space, model=model, placement=placement, finder=finder))
+            is not None
         ]
         if shown:
             compared = [_compared(sight, painted, frame, space=space) for sight, painted in shown]
@@ -511,14 +521,22 @@ def _read_placement(painted: Painted, face: FaceFrame, space: ModelSpace, landma
 
 
 def _painted(
-    sight: Sight, image: exr.Frame, frame: int, *, space: ModelSpace, model: Painter, placement: Placement | None
+    sight: Sight,
+    image: exr.Frame,
+    frame: int,
+    *,
+    space: ModelSpace,
+    model: Painter,
+    placement: Placement | None,
+    finder: HandFinder | None = None,
 ) -> Painted | None:
     """One view's painted crop of one frame; None where the face lies outside the picture."""
     plate, face, lens = sight.plate, sight.faces[frame], sight.plate.lens(frame)
     pixels, window = plate.working(image, face_window(face, size=model.resolution, lens=lens))
     if window.empty:
         return None
-    return paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
+    near = hands.finding(plate, image, face, space=space, finder=finder, lens=lens)
+    return paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens, near=near)
 
 
 def moving(faces: Mapping[int, FaceFrame], frame: int, *, size: int, matrix: Matrix23) -> motion.Motion | None:

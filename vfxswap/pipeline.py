@@ -21,9 +21,9 @@ from vfxswap.archive import sha256
 from vfxswap.color import ColorConfig
 from vfxswap.errors import FrameError, JobError, ModelError, OutputError, PlateError, TrackError, UsageError
 from vfxswap.events import CancelToken, EventSink, Progress, Started, Warned
-from vfxswap.face import PARSERS, shot
+from vfxswap.face import HANDS, PARSERS, shot
 from vfxswap.face import track as tracks
-from vfxswap.face.protocols import Parser
+from vfxswap.face.protocols import HandFinder, Parser
 from vfxswap.face.solve import Quality
 from vfxswap.face.track import FaceFrame, Track
 from vfxswap.frames import Report, Sheet, Shot, Sign, render_frames
@@ -78,9 +78,10 @@ def prepare(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) -
     sink.emit(Started(job=f"swap {plates[0].sequence.name}", frames=str(plates[0].frames)))
     stores = cache.Cache(outputs[0].folder / cache.FOLDER, name=outputs[0].name or "shot")
     with watching(plates, stores.folder / stores.name) as plates:
-        targets = _targets(job, [model for model, _ in opened], plates, stores, sink, cancel)
+        finder = _finder(job)
+        targets = _targets(job, [model for model, _ in opened], plates, stores, finder, sink, cancel)
     consents = {ref.id: ref.sha256 for ref in grants}
-    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job), grants)
+    return Shot(job, _sheets(plates, outputs, targets), consents, _parser(job), finder, grants)
 
 
 def _targets(
@@ -88,6 +89,7 @@ def _targets(
     models: Sequence[SwapModel],
     plates: Sequence[Plate],
     stores: cache.Cache,
+    finder: HandFinder,
     sink: EventSink,
     cancel: CancelToken,
 ) -> dict[Plate, list[Target]]:
@@ -96,7 +98,7 @@ def _targets(
     targets: dict[Plate, list[Target]] = {plate: [] for plate in plates}
     for number, (one, model) in enumerate(zip(job.swaps, models, strict=True), start=1):
         sights = _sights(plates, shown, one.face)
-        measured = _measurements(one, sights, model, stores, sink, cancel)
+        measured = _measurements(one, sights, model, stores, finder, sink, cancel)
         for sight in sights:
             suffix = "" if number == 1 else str(number)
             targets[sight.plate].append(_target(one, sight, model, measured, suffix, shot=job.shot))
@@ -122,7 +124,7 @@ def measured(job: SwapJob, *, gate: Gate, sink: EventSink, cancel: CancelToken) 
     model, _ = open_model(job, one, gate)
     with watching(job_plates(job), Path(job.output).parent / cache.FOLDER / Path(job.output).stem) as plates:
         sights = _sights(plates, [_given_track(job, plate) for plate in plates], one.face)
-        return measure.measure(sights, model=model, progress=_progress(sink), cancel=cancel)
+        return measure.measure(sights, model=model, finder=_finder(job), progress=_progress(sink), cancel=cancel)
 
 
 def _target(one: FaceSwap, sight: Sight, model: Painter, measured: Measurements, suffix: str, *, shot: str) -> Target:
@@ -158,6 +160,10 @@ def _parser(job: SwapJob) -> Parser | None:
     """The person parser, where something will look at it."""
     limited = any(one.parameters is not None and one.parameters.person > 0 for one in job.swaps)
     return PARSERS["selfie"](device=job.device) if limited or job.layers == "ingredients" else None
+
+
+def _finder(job: SwapJob) -> HandFinder:
+    return HANDS["mediapipe"](device=job.device)
 
 
 def open_model(job: SwapJob, one: FaceSwap, gate: Gate) -> tuple[SwapModel, tuple[ConsentRef, ...]]:
@@ -335,6 +341,7 @@ def _measurements(
     sights: Sequence[Sight],
     model: SwapModel,
     stores: cache.Cache,
+    finder: HandFinder,
     sink: EventSink,
     cancel: CancelToken,
 ) -> Measurements:
@@ -349,12 +356,14 @@ def _measurements(
         return found
 
     facts = [fact for sight in sights for fact in (plate_facts(sight.plate), face_facts(sight.faces))]
-    key = cache.key("shot", *facts, model.card.painting(), measure.VERSION)
+    key = cache.key("shot", *facts, model.card.painting(), measure.VERSION, measure.REVISION)
     path = stores.path(f"{key}.vfxshot")
     if path.exists():
         return measure.load(path)
     missed: list[FrameError] = []
-    found = measure.measure(sights, model=model, progress=_progress(sink), cancel=cancel, miss=missed.append)
+    found = measure.measure(
+        sights, model=model, finder=finder, progress=_progress(sink), cancel=cancel, miss=missed.append
+    )
     if missed:
         return found  # not kept: the next run may see what this one could not
     found.save(path)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from vfxswap import align, blend, exr, matte
+from vfxswap import align, blend, exr, hands, matte
 from vfxswap.color import ModelSpace
-from vfxswap.face.protocols import Parser
+from vfxswap.face.protocols import HandFinder, Parser
 from vfxswap.face.track import FaceFrame
 from vfxswap.finish import grain, motion, sharpness
 from vfxswap.geometry import Matrix23, Window
@@ -146,6 +146,7 @@ def swap_face(
     lens: Lens | None = None,
     cover: Cover | None = None,
     parser: Parser | None = None,
+    finder: HandFinder | None = None,
     everything: bool = False,
 ) -> Swapped | None:
     """Swap one face of one frame.
@@ -157,6 +158,7 @@ def swap_face(
         lens: the plate's lens in this frame.
         cover: the artist's mattes, over a window that holds the face's.
         parser: finds the person's matte where it is wanted.
+        finder: finds hands before the face; None: none is looked for.
         everything: make the layers that only `ingredients` needs.
 
     Returns:
@@ -171,7 +173,8 @@ def swap_face(
         return None
     space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
     placement = target.measurements.placement
-    painted = paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens)
+    near = hands.finding(plate, image, face, space=space, finder=finder, lens=lens)
+    painted = paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens, near=near)
     painted = filmed(target, painted, image, frame=frame, space=space)
     window = extent(painted, parameters)
     if window.empty:

@@ -79,7 +79,7 @@ class YuNet:
         back = np.array([rgb.shape[1] / width, rgb.shape[0] / height])
         return tuple(
             Detection(box=boxes[i] * np.tile(back, 2), points=points[i] * back, score=float(scores[i]))
-            for i in _suppress(boxes, scores)
+            for i in suppress(boxes, scores)
         )
 
 
@@ -116,7 +116,7 @@ def overlap(a: F64, b: F64) -> F64:
     return np.asarray(common / np.maximum(union, 1e-12))
 
 
-def _suppress(boxes: F64, scores: F64, *, limit: float = 0.3) -> list[int]:
+def suppress(boxes: F64, scores: F64, *, limit: float = 0.3) -> list[int]:
     """Indices of the faces that no better one covers, best score first."""
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable"):

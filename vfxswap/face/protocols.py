@@ -112,6 +112,14 @@ class Flow(Protocol):
         ...
 
 
+class HandFinder(Protocol):
+    """Finds hands."""
+
+    def __call__(self, rgb: ModelRgb) -> tuple[F64, ...]:
+        """(21, 2) points of each hand in `rgb`, in its pixels: the wrist, then thumb and fingers from base to tip."""
+        ...
+
+
 class Parser(Protocol):
     """Says which pixels belong to the person."""
 
