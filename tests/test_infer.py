@@ -51,7 +51,7 @@ def test_an_altered_file_is_refused_by_name(tmp_path: Path):
 
 
 def test_unknown_role_names_those_there_are():
-    with pytest.raises(ModelError, match="there are blendshapes, detector, identity"):
+    with pytest.raises(ModelError, match="there are blendshapes, detector, hand, identity"):
         infer.weights("hair")
 
 

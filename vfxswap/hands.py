@@ -90,7 +90,7 @@ def held(front: Matte, hands: Iterable[F64], matrix: Matrix23) -> Matte:
         (S, S); `front` itself, bit for bit, away from hands.
     """
     size = front.shape[0]
-    zone = np.zeros_like(front)
+    zone: F32 = np.zeros(front.shape, np.float32)
     for hand in hands:
         zone = np.maximum(zone, rods(transform(matrix, hand), size=size))
     if not zone.any():

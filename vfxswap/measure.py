@@ -305,7 +305,7 @@ def paint(
     made = model.swap(seen, told)
     place = placement or Placement(*model.card.placement)
     if made.front is not None:
-        made = replace(made, front=hands.held(made.front, near(), matrix))
+        made = made._replace(front=hands.held(made.front, near(), matrix))
     inside = Matte(_visible(made, seen, place) * align.frame_weight(size=size))
     return Painted(align.placed(matrix, size=size, placement=place), window, clean, made.rgb, inside, lens)
 
