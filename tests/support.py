@@ -39,7 +39,14 @@ def disc(size: int = SIZE, *, radius: float = 0.36, soft: float = 0.04) -> F32:
     return np.clip((radius - distance) / soft + 0.5, 0.0, 1.0).astype(np.float32)
 
 
-def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, constant: F32 | None = None) -> bytes:
+def network(
+    mix: F32 = TINT,
+    *,
+    mask: F32 | None = None,
+    size: int = SIZE,
+    constant: F32 | None = None,
+    tells: bool = False,
+) -> bytes:
     """ONNX bytes: rgb = `mix` applied to the crop's channels (or `constant`), mask the same on every crop.
 
     Args:
@@ -47,6 +54,7 @@ def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, const
         mask: (size, size) float32; None is `disc(size)`.
         size: side of the crop.
         constant: (3,) float32 colour painted instead.
+        tells: it gives outline and front, too: it sees hardly anything before the face (0.02).
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -56,7 +64,8 @@ def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, const
     bias = np.zeros(3, np.float32) if constant is None else constant.astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["crop", "weight", "bias"], ["rgb"], kernel_shape=[1, 1]),
-        helper.make_node("Identity", ["coverage"], ["mask"]),
+        *(helper.make_node("Identity", ["coverage"], [name]) for name in ("mask", "outline")[: 1 + tells]),
+        *(helper.make_node("Identity", ["hardly"], [name]) for name in ("front",)[:tells]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -64,12 +73,16 @@ def network(mix: F32 = TINT, *, mask: F32 | None = None, size: int = SIZE, const
         [helper.make_tensor_value_info("crop", TensorProto.FLOAT, [1, 3, size, size])],
         [
             helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, size, size]),
-            helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, size, size]),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, size, size])
+                for name in ("mask", "outline", "front")[: 3 if tells else 1]
+            ),
         ],
         [
             numpy_helper.from_array(weight.reshape(3, 3, 1, 1).astype(np.float32), "weight"),
             numpy_helper.from_array(bias, "bias"),
             numpy_helper.from_array(coverage.reshape(1, 1, size, size).astype(np.float32), "coverage"),
+            *([numpy_helper.from_array(np.full((1, 1, size, size), 0.02, np.float32), "hardly")] if tells else []),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
