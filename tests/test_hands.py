@@ -11,6 +11,7 @@ import pytest
 from vfxswap import align, exr, hands, measure, pipeline
 from vfxswap.color import ModelSpace
 from vfxswap.events import CancelToken, NullSink
+from vfxswap.face import HANDS
 from vfxswap.geometry import invert, transform
 from vfxswap.lens import Lens
 from vfxswap.pixels import F32, F64, Matte, ModelRgb
@@ -209,7 +210,9 @@ class Still:
 
 
 def swapped(studio: Studio, plate: str, out: Path, *frames: str) -> Path:
-    model = studio.model("tells", network(np.float32([0.3, 0.6, 0.9])[:, None] * PASS_THROUGH, mask=disc(), tells=True))
+    model = studio.model(
+        "tells", network(PASS_THROUGH * np.array([[0.3], [0.6], [0.9]], np.float32), mask=disc(), tells=True)
+    )
     made = job(studio, plate, out, model=model, layers="ingredients")
     for some in frames or ("",):
         chunk = FrameRange.parse(some) if some else None
@@ -221,10 +224,10 @@ def test_a_job_keeps_hands_and_any_chunking_is_the_same(
     production: Studio, face_plate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = swapped(production, face_plate, tmp_path / "plain")
-    monkeypatch.setitem(pipeline.HANDS, "mediapipe", Still)
+    monkeypatch.setitem(HANDS, "mediapipe", Still)
     whole = swapped(production, face_plate, tmp_path / "whole")
     parts = swapped(production, face_plate, tmp_path / "parts", "1003-1004", "1001", "1002")
     assert digests(whole) == digests(parts)
     before, after = (exr.read_channels(folder / "out.1002.exr")[0]["matte.model"] for folder in (plain, whole))
     assert (before > 0.9).sum() - (after > 0.9).sum() > 0.1 * (before > 0.9).sum()
-    assert (after - before).max() < 0.03
+    assert (after - before > 0.05).mean() < 0.005, "the filter moves edges, and nothing comes back"

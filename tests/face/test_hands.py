@@ -40,9 +40,9 @@ def drawn(seed: int) -> tuple[F32, F32]:
 
 def turned(degrees: float, *, size: tuple[int, int]) -> F64:
     """The drawing, turned about its middle, in the middle of a picture of (width, height)."""
-    matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), degrees, 0.9)
-    matrix[:, 2] += [(size[0] - SIZE) / 2, (size[1] - SIZE) / 2]
-    return np.asarray(matrix)
+    matrix = np.asarray(cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), degrees, 0.9), np.float64)
+    matrix[:, 2] += (np.array(size) - SIZE) / 2
+    return matrix
 
 
 @pytest.mark.parametrize("degrees", [0, 60, -90, 170])
