@@ -13,6 +13,7 @@ from vfxswap.color import ModelSpace
 from vfxswap.events import CancelToken, NullSink
 from vfxswap.face import HANDS
 from vfxswap.geometry import invert, transform
+from vfxswap.job import SwapParameters
 from vfxswap.lens import Lens
 from vfxswap.pixels import F32, F64, Matte, ModelRgb
 from vfxswap.plate import Plate, open_plate
@@ -79,6 +80,14 @@ def test_a_hand_is_told_of_and_nothing_else() -> None:
     seen_a_bit = (zone == 1) & (front > 0.01)
     assert seen_a_bit.sum() > 500 and found[seen_a_bit].min() > 0.95
     assert found[70, 64] < 0.1, "what the network is sure of stays: a face before the hand"
+
+
+def test_a_hand_may_be_kept_in_part() -> None:
+    front, hand = Matte(np.full((SIZE, SIZE), 0.05, np.float32)), spread()
+    none, half, whole = (hands.held(front, (hand,), PLAIN, keep=keep) for keep in (0.0, 0.5, 1.0))
+    np.testing.assert_allclose(none, front, atol=1e-6)
+    inside = hands.rods(hand, size=SIZE) == 1
+    assert none[inside].max() < half[inside].min() < whole[inside].min()
 
 
 def test_without_a_hand_in_the_crop_it_is_the_same_matte() -> None:
@@ -183,16 +192,19 @@ def test_the_face_s_matte_leaves_hands_out(production: Studio, tmp_path: Path) -
     np.testing.assert_array_equal(found[~reach], bare[~reach])
 
 
-def test_models_that_do_not_tell_what_is_in_front_are_not_asked(production: Studio, tmp_path: Path) -> None:
+def test_only_who_wants_to_know_asks_for_hands(production: Studio, tmp_path: Path) -> None:
+    """Not where the model does not tell what is in front, nor where the knob is 0."""
     plate, image, space = plate_with_spot(tmp_path, 20, 20)
     pixels, window = plate.working(image)
-    measure.paint(
-        pixels, window, THERE, space=space, model=Unseeing(production, tells=False), placement=None, near=never
-    )
+
+    def paint(*, tells: bool, keep: float) -> None:
+        model = Unseeing(production, tells=tells)
+        measure.paint(pixels, window, THERE, space=space, model=model, placement=None, near=never, keep=keep)
+
+    paint(tells=False, keep=1.0)
+    paint(tells=True, keep=0.0)
     with pytest.raises(AssertionError, match="asked"):
-        measure.paint(
-            pixels, window, THERE, space=space, model=Unseeing(production, tells=True), placement=None, near=never
-        )
+        paint(tells=True, keep=0.1)
 
 
 def never() -> tuple[F64, ...]:
@@ -209,11 +221,12 @@ class Still:
         return (spread(192, 330, 190),)
 
 
-def swapped(studio: Studio, plate: str, out: Path, *frames: str) -> Path:
+def swapped(studio: Studio, plate: str, out: Path, *frames: str, keep: float = 1.0) -> Path:
     model = studio.model(
         "tells", network(PASS_THROUGH * np.array([[0.3], [0.6], [0.9]], np.float32), mask=disc(), tells=True)
     )
-    made = job(studio, plate, out, model=model, layers="ingredients")
+    knobs = SwapParameters(hands=keep)
+    made = job(studio, plate, out, model=model, layers="ingredients", parameters=knobs)
     for some in frames or ("",):
         chunk = FrameRange.parse(some) if some else None
         pipeline.swap(made, gate=studio.gate(), sink=NullSink(), cancel=CancelToken(), frames=chunk)
@@ -228,6 +241,10 @@ def test_a_job_keeps_hands_and_any_chunking_is_the_same(
     whole = swapped(production, face_plate, tmp_path / "whole")
     parts = swapped(production, face_plate, tmp_path / "parts", "1003-1004", "1001", "1002")
     assert digests(whole) == digests(parts)
-    before, after = (exr.read_channels(folder / "out.1002.exr")[0]["matte.model"] for folder in (plain, whole))
+    off = swapped(production, face_plate, tmp_path / "off", "1002", keep=0.0)
+    before, after, unasked = (
+        exr.read_channels(folder / "out.1002.exr")[0]["matte.model"] for folder in (plain, whole, off)
+    )
     assert (before > 0.9).sum() - (after > 0.9).sum() > 0.1 * (before > 0.9).sum()
     assert (after - before > 0.05).mean() < 0.005, "the filter moves edges, and nothing comes back"
+    np.testing.assert_array_equal(unasked, before)

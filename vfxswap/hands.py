@@ -78,13 +78,14 @@ def finding(
     return near
 
 
-def held(front: Matte, hands: Iterable[F64], matrix: Matrix23) -> Matte:
+def held(front: Matte, hands: Iterable[F64], matrix: Matrix23, *, keep: float = 1.0) -> Matte:
     """What is in front of a face, with what is known of hands.
 
     Args:
         front: (S, S) how sure it is that something is in front.
         hands: (21, 2) each, as `finding` gives them.
         matrix: plate -> crop, of S pixels.
+        keep: how far hands are kept (the knob `hands`), 0 to 1.
 
     Returns:
         (S, S); `front` itself, bit for bit, away from hands.
@@ -96,7 +97,7 @@ def held(front: Matte, hands: Iterable[F64], matrix: Matrix23) -> Matte:
     if not zone.any():
         return front
     odds = np.clip(front.astype(np.float64), _LEAST, 1 - _LEAST)
-    told = 1 / (1 + np.exp(-(np.log(odds / (1 - odds)) + _SURE * zone)))
+    told = 1 / (1 + np.exp(-(np.log(odds / (1 - odds)) + keep * _SURE * zone)))
     return Matte(np.where(zone > 0, told, front).astype(np.float32))
 
 

@@ -174,6 +174,9 @@ class SwapParameters(_Record):
     person: float = _knob(
         0.0, "How much the face is limited to what a network takes for the person: head, hair, body.", low=0, high=1
     )
+    hands: float = _knob(
+        1.0, "How far a hand that is found in the plate is kept in front of the face; 0 looks for none.", low=0, high=1
+    )
     grain: float = _knob(1.0, "How much of the plate's measured grain is put on the face.", low=0, high=2)
     defocus: float = _knob(1.0, "How far the face is made as soft as the plate, octave by octave.", low=0, high=1)
     sharpen: float = _knob(0.0, "How far the face is made as sharp as the plate, never sharper.", low=0, high=1)

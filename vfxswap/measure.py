@@ -282,6 +282,7 @@ def paint(
     placement: Placement | None,
     lens: Lens | None = None,
     near: Callable[[], Sequence[F64]] = tuple,
+    keep: float = 1.0,
 ) -> Painted:
     """Crop, encode, and let the network paint.
 
@@ -294,6 +295,7 @@ def paint(
         placement: the shot's (Measurements.placement); None is the model's own.
         lens: the plate's, or None.
         near: finds the hands about the face (`hands.finding`); asked where the model tells what is in front.
+        keep: how far they are kept in front of the face; 0 does not ask.
     """
     size = model.resolution
     matrix = align.crop_matrix(face.similarity, size=size)
@@ -304,8 +306,8 @@ def paint(
     seen = space.encode(crop)
     made = model.swap(seen, told)
     place = placement or Placement(*model.card.placement)
-    if made.front is not None:
-        made = made._replace(front=hands.held(made.front, near(), matrix))
+    if made.front is not None and keep > 0:
+        made = made._replace(front=hands.held(made.front, near(), matrix, keep=keep))
     inside = Matte(_visible(made, seen, place) * align.frame_weight(size=size))
     return Painted(align.placed(matrix, size=size, placement=place), window, clean, made.rgb, inside, lens)
 

@@ -174,7 +174,17 @@ def swap_face(
     space = target.measurements.space(frame, config=plate.config, encoding=model.card.encoding)
     placement = target.measurements.placement
     near = hands.finding(plate, image, face, space=space, finder=finder, lens=lens)
-    painted = paint(pixels, window, face, space=space, model=model, placement=placement, lens=lens, near=near)
+    painted = paint(
+        pixels,
+        window,
+        face,
+        space=space,
+        model=model,
+        placement=placement,
+        lens=lens,
+        near=near,
+        keep=parameters.hands,
+    )
     painted = filmed(target, painted, image, frame=frame, space=space)
     window = extent(painted, parameters)
     if window.empty:

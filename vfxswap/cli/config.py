@@ -23,7 +23,7 @@ from vfxswap.errors import ConfigError
 NAME: Final = "vfxswap.toml"
 HELP: Final = f"The show's defaults; the nearest {NAME} upwards without."
 
-_KNOBS: Final = ("mix", "relight", "edge-erode", "edge-feather", "highlights", "skin-tone", "person")
+_KNOBS: Final = ("mix", "relight", "edge-erode", "edge-feather", "highlights", "skin-tone", "person", "hands")
 
 EVERYWHERE: Final = ("color-config", "color-context", "colorspace", "lens", "view", "part", "device", "consent")
 """Options that mean the same to every command: they may stand above the tables, by their long names."""

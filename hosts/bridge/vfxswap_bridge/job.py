@@ -48,7 +48,7 @@ FIELDS = (
 
 PARAMETERS = ("mix", "relight", "match", "band_coarse", "band_middle", "band_fine", "steady", "edge_erode",
               "edge_feather", "edge_top", "edge_right", "edge_bottom", "edge_left", "highlights", "skin_tone", "person",
-              "grain", "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
+              "hands", "grain", "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
 """Every knob of `parameters`."""
 
 

@@ -12,8 +12,8 @@ SCHEMA = 1
 """Of the knobs of VfxSwap.gizmo; a node with an older one is migrated when it is loaded."""
 
 RENDERED = ("match", "band_coarse", "band_middle", "band_fine", "steady", "edge_erode", "edge_feather", "edge_top",
-            "edge_right", "edge_bottom", "edge_left", "highlights", "skin_tone", "person", "defocus",
-            "sharpen", "motion_blur", "shutter")  # fmt: skip
+            "edge_right", "edge_bottom", "edge_left", "highlights", "skin_tone", "person", "hands",
+            "defocus", "sharpen", "motion_blur", "shutter")  # fmt: skip
 """Parameters that are rendered."""
 
 LIVE = ("mix", "relight", "grain")
