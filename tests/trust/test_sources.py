@@ -21,7 +21,7 @@ HOMES: dict[str, set[str]] = {
     "infer.session": {
         "vfxswap/bench/cases.py",
         "vfxswap/cli/doctor_machine.py",
-        *(f"vfxswap/face/{name}.py" for name in ("detect", "identity", "landmarks", "person")),
+        *(f"vfxswap/face/{name}.py" for name in ("detect", "hands", "identity", "landmarks", "person")),
         *(f"vfxswap/models/{name}.py" for name in ("export", "quantize", "torchscript")),
         "vfxswap/vfxmodel.py",
     },
